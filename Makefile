@@ -1,0 +1,92 @@
+# Everything starts here. A machine with Python 3.11 (and its venv module) and make is enough.
+#   make up      install, then run the demo          make test    install, then every test
+#   make check   what a change must pass             .ci/run      what the build machine runs
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider -q
+WORKERS ?= auto
+PARALLEL := -n $(WORKERS) --dist worksteal
+ARGS ?=
+
+.PHONY: help install install-dev up test test-unit test-integration test-engine check static format-check lint types contracts \
+        docs docs-check quick coverage bench lock format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+install: .venv/.runtime ## make .venv with .venv/bin/kedge, from the hashed lock
+	@echo "$(BIN)/kedge is ready"
+install-dev: .venv/.dev ## the same with everything the tests need; no network afterwards
+	@:
+
+.venv/.runtime: requirements/runtime.txt pyproject.toml scripts/venv.sh
+	@scripts/venv.sh requirements/runtime.txt
+	@touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml scripts/venv.sh
+	@scripts/venv.sh requirements/dev.txt
+	@touch .venv/.runtime $@
+
+up: install ## the demo: a market at speed, the engine, a live view (ARGS="--seed 3")
+	@$(BIN)/kedge up $(ARGS)
+
+test: install-dev ## every test
+	$(PYTEST) $(PARALLEL) tests $(ARGS)
+
+test-unit: install-dev ## laws and units, seconds
+	$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
+
+test-integration: install-dev ## real files, real processes
+	$(PYTEST) $(PARALLEL) tests/integration $(ARGS)
+
+test-engine: install-dev ## kernel, engine, simulated exchange and their properties
+	$(PYTEST) $(PARALLEL) tests/unit/kernel tests/unit/engine tests/unit/simulation tests/property $(wildcard tests/simulation) $(ARGS)
+
+check: static quick ## format, lint, types, floors of the house, docs, unit and property tests
+
+static: format-check lint types contracts docs-check ## everything in `check` that runs no test
+
+format-check: install-dev
+	$(BIN)/ruff format --check .
+
+lint: install-dev
+	$(BIN)/ruff check .
+
+types: install-dev
+	$(BIN)/mypy
+
+contracts: install-dev
+	$(BIN)/lint-imports --no-cache
+
+docs-check: install-dev
+	$(BIN)/python -m scripts.docs --check
+
+quick: install-dev
+	$(PYTEST) $(PARALLEL) -m "not slow" tests/unit tests/property $(ARGS)
+
+docs: install-dev ## write docs/cli.md and docs/configuration.md from the code
+	$(BIN)/python -m scripts.docs
+
+coverage: install-dev ## branch coverage of every room, compilation off; fails below 85 %
+	NUMBA_DISABLE_JIT=1 KEDGE_HYPOTHESIS_PROFILE=quick $(PYTEST) $(PARALLEL) -m "not slow" tests/unit tests/property \
+	  --cov --cov-report=json:.coverage.json $(ARGS)
+	$(BIN)/python -m scripts.coverage_floor .coverage.json
+
+bench: install-dev ## speed, beside peers and limits of the same run; writes docs/performance.md
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+lock: .venv/.dev ## resolve again and write requirements/*.txt, hashes and no addresses
+	@for set in runtime dev; do \
+	  groups="--group build"; [ $$set = runtime ] || groups="--group dev"; \
+	  $(BIN)/uv pip compile pyproject.toml $$groups --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade --output-file requirements/$$set.txt || exit 1; \
+	done
+
+format: install-dev ## let ruff write the format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+clean: ## remove what this file made, the environment included
+	rm -rf .venv .coverage* .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info

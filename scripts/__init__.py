@@ -1,0 +1,1 @@
+"""Tools of the house, run by the Makefile as `python -m scripts.<name>`; no part of the package."""
