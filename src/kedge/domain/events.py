@@ -1,0 +1,157 @@
+"""Events: everything the engine may learn. Time, replies and prices all arrive this way.
+
+Each has `ts_ns`, the venue's time of the fact. Instances are frozen, hold integers and text only, and are
+recorded whole. Adding a field needs a default, so that old journals stay readable.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from kedge.domain.instrument import Instrument, InstrumentId, NonNegativeInt, PositiveInt
+from kedge.domain.orders import ClientOrderId, FillCause, Liquidity, Side
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False, kw_only=False, tag_field="type", omit_defaults=True):
+    ts_ns: int
+
+
+class BarClosed(_Event, frozen=True, gc=False, tag="bar"):
+    """A confirmed bar over `[open_ts_ns, ts_ns)`; becomes usable at `ts_ns`, its close."""
+
+    instrument: InstrumentId
+    open_ts_ns: int
+    open_ticks: PositiveInt
+    high_ticks: PositiveInt
+    low_ticks: PositiveInt
+    close_ticks: PositiveInt
+    volume_lots: NonNegativeInt
+
+
+class FeedGap(_Event, frozen=True, gc=False, tag="gap"):
+    """Bars `[from_ts_ns, ts_ns)` are missing. Unknown is never filled with invented bars."""
+
+    instrument: InstrumentId
+    from_ts_ns: int
+
+
+class InstrumentChanged(_Event, frozen=True, tag="instrument_changed"):
+    """The venue changed a grid, fee or tier table; open positions are re-expressed exactly or the engine refuses."""
+
+    instrument: Instrument
+
+
+class FundingSettled(_Event, frozen=True, gc=False, tag="funding"):
+    """The venue settled funding: `paid_e8` > 0 was paid by us, on `position_lots` at `mark_e8`."""
+
+    instrument: InstrumentId
+    rate_e8: int
+    mark_e8: int
+    position_lots: int
+    paid_e8: int
+
+
+class CashMoved(_Event, frozen=True, gc=False, tag="cash"):
+    """A deposit (> 0), withdrawal (< 0), or the insurance fund's cover, from the venue's ledger."""
+
+    amount_e8: int
+    reason: str
+
+
+class OrderAccepted(_Event, frozen=True, gc=False, tag="accepted"):
+    """The venue took the order and gave it its own id."""
+
+    client_order_id: ClientOrderId
+    venue_order_id: str
+
+
+class OrderRejected(_Event, frozen=True, gc=False, tag="rejected"):
+    """The venue said no; the outcome is known."""
+
+    client_order_id: ClientOrderId
+    code: str
+    reason: str
+
+
+class OrderFilled(_Event, frozen=True, gc=False, tag="fill"):
+    """A trade that happened. `fee_e8` is the venue's figure, positive when paid.
+
+    `client_order_id` is empty for what the venue did by itself (liquidation).
+    """
+
+    fill_id: str
+    client_order_id: str
+    instrument: InstrumentId
+    side: Side
+    qty_lots: PositiveInt
+    price_ticks: PositiveInt
+    fee_e8: int
+    liquidity: Liquidity
+    leaves_lots: NonNegativeInt
+    cause: FillCause = FillCause.TRADE
+
+
+class OrderCanceled(_Event, frozen=True, gc=False, tag="canceled"):
+    """The order will not trade any more; `reason` is ours or the venue's code."""
+
+    client_order_id: ClientOrderId
+    reason: str
+
+
+class OrderUnanswered(_Event, frozen=True, gc=False, tag="unanswered"):
+    """No reply in time. Not a refusal: the order becomes UNKNOWN and keeps its reserved exposure."""
+
+    client_order_id: ClientOrderId
+
+
+class OrderProvenAbsent(_Event, frozen=True, gc=False, tag="absent"):
+    """The venue's own records prove that the order never reached it."""
+
+    client_order_id: ClientOrderId
+
+
+class TimerFired(_Event, frozen=True, gc=False, tag="timer"):
+    """A timer that the engine set has come due."""
+
+    timer_id: str
+
+
+class Command(StrEnum):
+    """What a person may tell the engine."""
+
+    HALT = "halt"
+    RESUME = "resume"
+
+
+class CommandGiven(_Event, frozen=True, gc=False, tag="command"):
+    """An order from a person: who, what, and why."""
+
+    command: Command
+    actor: str
+    reason: str
+
+
+class RunEnded(_Event, frozen=True, gc=False, tag="run_ended"):
+    """The last event of a finished run; `reason` says why it ended."""
+
+    reason: str
+
+
+Event = (
+    BarClosed
+    | FeedGap
+    | InstrumentChanged
+    | FundingSettled
+    | CashMoved
+    | OrderAccepted
+    | OrderRejected
+    | OrderFilled
+    | OrderCanceled
+    | OrderUnanswered
+    | OrderProvenAbsent
+    | TimerFired
+    | CommandGiven
+    | RunEnded
+)

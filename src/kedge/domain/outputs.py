@@ -1,0 +1,86 @@
+"""Outputs: everything the engine may want. Recorded with the event that caused them, then carried out.
+
+The engine's `absorb` folds exactly these, so recovery needs no strategy: what was decided is read, not decided again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from kedge.domain.instrument import InstrumentId
+from kedge.domain.orders import ApprovedOrder, ClientOrderId, OrderIntent
+
+
+class _Output(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type", omit_defaults=True):
+    pass
+
+
+class Decided(_Output, frozen=True, gc=False, tag="decided"):
+    """A strategy changed its mind about one instrument.
+
+    Attributes
+    ----------
+    exposure_e8 : int
+        Wanted signed notional as a fraction of equity, in 1e-8; 10_000_000 is +10 %.
+    target_lots : int
+        The wanted position after sizing.
+    code : str
+        'OK', or why nothing is sized (then `observed` and `limit` say by how much).
+    """
+
+    decision_id: str
+    strategy: str
+    instrument: InstrumentId
+    exposure_e8: int
+    target_lots: int
+    mark_ticks: int
+    equity_e8: int
+    confidence_e8: int | None = None
+    expected_return_e8: int | None = None
+    horizon_ns: int | None = None
+    reason: str = ""
+    code: str = "OK"
+    observed: str = ""
+    limit: str = ""
+
+
+class OrderSent(_Output, frozen=True, gc=False, tag="send"):
+    """The limits approved this order; the gateway is to send it."""
+
+    approved: ApprovedOrder
+
+
+class OrderRefused(_Output, frozen=True, gc=False, tag="refused"):
+    """The limits refused this order: the rule's code, what was observed, and the limit."""
+
+    order: OrderIntent
+    code: str
+    observed: str
+    limit: str
+    limits_version: str
+
+
+class CancelSent(_Output, frozen=True, gc=False, tag="cancel"):
+    """The gateway is to cancel this order."""
+
+    client_order_id: ClientOrderId
+    reason: str
+
+
+class TimerSet(_Output, frozen=True, gc=False, tag="set_timer"):
+    """Send `TimerFired(timer_id)` back at `due_ts_ns`."""
+
+    timer_id: str
+    due_ts_ns: int
+
+
+class RiskStateChanged(_Output, frozen=True, gc=False, tag="risk_state"):
+    """Trading moved between RUNNING, REDUCE_ONLY and HALTED; code, observed and limit say why."""
+
+    state: str
+    code: str
+    observed: str
+    limit: str
+
+
+Output = Decided | OrderSent | OrderRefused | CancelSent | TimerSet | RiskStateChanged
