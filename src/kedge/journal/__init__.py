@@ -1,0 +1,51 @@
+"""Records in a hash chain, sealed group by group with signed heads, and the verifier that finds what was changed.
+
+Rules: pure; bytes in, bytes out. Stores (in `kedge.storage`) keep the rows, keys live there too.
+"""
+
+from kedge.journal.compare import Difference, first_difference
+from kedge.journal.findings import Finding, FindingKind, VerifyReport
+from kedge.journal.redaction import REDACTED, Redactor
+from kedge.journal.rows import (
+    Head,
+    Row,
+    Signer,
+    Snapshot,
+    SnapshotTaken,
+    Verifier,
+    decode_head,
+    decode_record,
+    decode_row,
+    sign_head,
+)
+from kedge.journal.seal import CHUNK_BYTES, Seal, check_seal, decode_seal, sign_seal
+from kedge.journal.verify import verify_rows
+from kedge.journal.writer import ChainedJournal, Tail
+
+__all__ = [
+    "CHUNK_BYTES",
+    "REDACTED",
+    "ChainedJournal",
+    "Difference",
+    "Finding",
+    "FindingKind",
+    "Head",
+    "Redactor",
+    "Row",
+    "Seal",
+    "Signer",
+    "Snapshot",
+    "SnapshotTaken",
+    "Tail",
+    "Verifier",
+    "VerifyReport",
+    "check_seal",
+    "decode_head",
+    "decode_record",
+    "decode_row",
+    "decode_seal",
+    "first_difference",
+    "sign_head",
+    "sign_seal",
+    "verify_rows",
+]

@@ -1,0 +1,216 @@
+"""Reads a journal file while it is being written, or after; never changes it.
+
+Rules: pages of rows, each its own short transaction; whatever is wrong with the file is a Kedge error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from kedge.domain.canonical import digest
+from kedge.domain.errors import Conflict, IntegrityError, KedgeError, NotFound
+from kedge.domain.record import Record, RunStarted, Step
+from kedge.journal import Head, Row, Snapshot, SnapshotTaken, decode_record, decode_row
+from kedge.storage.journal_files import seal_path
+
+APPLICATION_ID = 0x4B444A31
+"""'KDJ1' in the header of the file: a Kedge journal, table layout 1."""
+
+PAGE_ROWS = 4_096
+"""Rows read in one transaction, a few milliseconds."""
+
+
+@contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite says about a file into Kedge's errors."""
+    try:
+        yield
+    # a damaged schema makes SQLite quote bytes that are no text
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise as_kedge_error(path, error) from None
+
+
+def as_kedge_error(path: Path, error: Exception) -> KedgeError:
+    """The error that names the journal and the reaction."""
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Conflict(f"journal {path} is busy", why=str(error), fix="wait until the other process is done")
+    return IntegrityError(f"journal {path} cannot be read", why=str(error), fix="keep the file as evidence, restore a backup")
+
+
+class SqliteJournalReader:
+    """Read-only view of a journal.
+
+    Raises
+    ------
+    NotFound
+        There is no such file.
+    IntegrityError
+        The file is no Kedge journal, or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise NotFound(f"no journal {self.path}", why="there is no such file", fix="name the file that the run printed")
+        with sqlite_errors(self.path):
+            self._db = _connect(self.path)
+        try:
+            with sqlite_errors(self.path):
+                check_layout(self._db, self.path)
+        except KedgeError:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> SqliteJournalReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def raw_rows(self, *, start: int = 0, stop: int | None = None) -> Iterator[Row]:
+        """Rows with `start <= seq < stop` as stored; a value that is no blob comes as a `bytearray`."""
+        # signed, because a damaged file may hold any number
+        low, high = (start if start else -(2**63)), (2**63 - 1 if stop is None else stop - 1)
+        while True:
+            with sqlite_errors(self.path):
+                page: list[Row] = self._db.execute(
+                    "SELECT seq, hash, body FROM rows WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?", (low, high, PAGE_ROWS)
+                ).fetchall()
+            yield from page
+            if len(page) < PAGE_ROWS:
+                return
+            low = page[-1][0] + 1
+
+    def records(self, *, start_seq: int = 0) -> Iterator[Record]:
+        """Records from number `start_seq` on (the `RunStarted` is 0)."""
+        for seq, _, body in self.raw_rows(start=self._row_of(start_seq)):
+            record = decode_record(seq, body)
+            if record is not None:
+                yield record
+
+    def run_started(self) -> RunStarted:
+        """The first record."""
+        for record in self.records():
+            if isinstance(record, RunStarted):
+                return record
+            break
+        raise IntegrityError(f"journal {self.path} has no start", why="row 0 says how to run again", fix="run `kedge audit verify` on it")
+
+    def last_seq(self) -> int:
+        """Number of the last row; -1 where there is none."""
+        with sqlite_errors(self.path):
+            (last,) = self._db.execute("SELECT max(seq) FROM rows").fetchone()
+        return -1 if last is None else int(last)
+
+    def head(self) -> Head | None:
+        """The newest signed head, None in an empty journal. Its signature is the verifier's business."""
+        last = self.last_seq()
+        for seq, _, body in self.raw_rows(start=max(last, 0)):
+            value = decode_row(seq, body)
+            if isinstance(value, Head):
+                return value
+        if last < 0:
+            return None
+        raise IntegrityError(f"journal {self.path} does not end with a head", why=f"row {last} is none", fix="run `kedge audit verify`")
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots, oldest first; see `latest_snapshot`."""
+        return [self._snapshot(seq) for seq in self.snapshot_seqs()]
+
+    def snapshot_seqs(self) -> list[int]:
+        """Numbers of the records that have a snapshot."""
+        with sqlite_errors(self.path):
+            return [seq for (seq,) in self._db.execute("SELECT seq FROM snapshots ORDER BY seq")]
+
+    def latest_snapshot(self, at_or_before: int | None = None) -> Snapshot | None:
+        """The newest snapshot, of a record not after `at_or_before`.
+
+        Raises
+        ------
+        IntegrityError
+            Its bytes are not those whose hash stands in the chain.
+        """
+        limit = 2**63 - 1 if at_or_before is None else at_or_before
+        with sqlite_errors(self.path):
+            (seq,) = self._db.execute("SELECT max(seq) FROM snapshots WHERE seq <= ?", (limit,)).fetchone()
+        return None if seq is None else self._snapshot(seq)
+
+    def stored_snapshot(self, seq: int) -> Snapshot:
+        """The snapshot of a record as stored, unchecked."""
+        with sqlite_errors(self.path):
+            found = self._db.execute("SELECT sha256, body FROM snapshots WHERE seq = ?", (seq,)).fetchone()
+        if found is None or not all(type(value) is bytes for value in found):
+            raise IntegrityError(f"snapshot {seq} in {self.path} cannot be read", why="missing, or no bytes", fix="start from another one")
+        return Snapshot(seq, found[0].hex(), found[1])
+
+    def _snapshot(self, seq: int) -> Snapshot:
+        snapshot = self.stored_snapshot(seq)
+        if not digest(snapshot.body) == snapshot.sha256 == self._chained_hash(seq):
+            raise IntegrityError(
+                f"snapshot of record {seq} in {self.path} was changed",
+                why="its bytes are not those whose hash stands in the chain",
+                fix="start from an older snapshot or from none, and run `kedge audit verify`",
+            )
+        return snapshot
+
+    def _chained_hash(self, record: int) -> str | None:
+        """The hash that the chain holds for the snapshot of this record: the mark stands before the next record."""
+        for seq, _, body in self.raw_rows(start=self._row_of(record)):
+            value = decode_row(seq, body)
+            if isinstance(value, SnapshotTaken) and value.seq_of == record:
+                return value.sha256
+            if isinstance(value, Step) and value.seq > record:
+                return None
+        return None
+
+    def _row_of(self, record: int) -> int:
+        """Number of the first row after all earlier records; a row never has a smaller number than its record."""
+        low, high = max(record, 0), self.last_seq() + 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._record_at(middle) < record:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _record_at(self, row: int) -> int:
+        """Number of the first record in this row or after it."""
+        with sqlite_errors(self.path):
+            few = self._db.execute("SELECT seq, body FROM rows WHERE seq >= ? ORDER BY seq LIMIT 4", (row,)).fetchall()
+        for seq, body in few:
+            value = decode_row(seq, body)
+            if isinstance(value, Head):
+                return value.count
+            if not isinstance(value, SnapshotTaken):
+                return value.seq if isinstance(value, Step) else 0
+        return 2**63 - 1
+
+
+def check_layout(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse a database that is no journal of this layout."""
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    if application_id != APPLICATION_ID:
+        raise IntegrityError(
+            f"{path} is no Kedge journal",
+            why=f"its application id is {application_id:#x}, not {APPLICATION_ID:#x}",
+            fix="name another file",
+        )
+    db.execute("SELECT seq, hash, body FROM rows LIMIT 1").fetchone()
+    db.execute("SELECT seq, sha256, body FROM snapshots LIMIT 1").fetchone()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # a sealed file is complete: a log slipped in beside it must not be read
+    mode = "immutable=1" if seal_path(path).exists() else "mode=ro"
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=5.0)
+    db.text_factory = bytearray
+    return db

@@ -1,0 +1,116 @@
+"""Verifies a journal file with everything that lies beside it: rows, head file, snapshots, seal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kedge.domain.canonical import digest
+from kedge.domain.errors import Conflict, IntegrityError
+from kedge.journal import Finding, FindingKind, Row, Verifier, VerifyReport, check_seal, decode_seal, verify_rows
+from kedge.storage.journal_files import chunks_of, head_path, read_if_there, seal_path
+from kedge.storage.journal_reader import SqliteJournalReader
+
+_ATTEMPTS = 50
+
+
+def verify_journal(path: Path, public_key: Verifier) -> VerifyReport:
+    """Verify a journal, also while its writer is at work.
+
+    Returns
+    -------
+    VerifyReport
+        `ok`, and a finding with its place for each defect. A damaged file is a finding, not an error.
+
+    Raises
+    ------
+    NotFound
+        There is no such file.
+    Conflict
+        The file is locked, or grows too fast to catch it between two groups.
+    """
+    path = Path(path)
+    sealed = list(_seal_findings(path, public_key))
+    try:
+        with SqliteJournalReader(path) as reader:
+            snapshot_seqs = reader.snapshot_seqs()
+            head_copy, stop = _still_moment(reader)
+            rows = _Rows(reader, stop)
+            report = verify_rows(rows, public_key, head_copy=head_copy, copy_expected=True)
+            more = rows.unreadable or list(_snapshot_findings(reader, snapshot_seqs, report.snapshots))
+    except IntegrityError as error:
+        finding = Finding(None, FindingKind.UNREADABLE, f"{error.what}: {error.why}")
+        return VerifyReport(ok=False, records=0, findings=(*sealed, finding))
+    return _joined(report, [*sealed, *more])
+
+
+class _Rows:
+    """Rows up to a moment; a file that breaks while it is read ends here, with a finding."""
+
+    def __init__(self, reader: SqliteJournalReader, stop: int) -> None:
+        self._reader, self._stop = reader, stop
+        self.unreadable: list[Finding] = []
+
+    def __iter__(self) -> Iterator[Row]:
+        seq = -1
+        try:
+            for row in self._reader.raw_rows(stop=self._stop):
+                seq = row[0]
+                yield row
+        except IntegrityError as error:
+            self.unreadable.append(Finding(seq + 1, FindingKind.UNREADABLE, f"no row after {seq} can be read: {error.why}"))
+
+
+def _still_moment(reader: SqliteJournalReader) -> tuple[bytes | None, int]:
+    """The head file and the end of the journal as they were together, while a writer may be at work."""
+    for _ in range(_ATTEMPTS):
+        before = read_if_there(head_path(reader.path))
+        stop = reader.last_seq() + 1
+        after = read_if_there(head_path(reader.path))
+        if before == after:
+            return after, stop
+    raise Conflict(f"journal {reader.path} grows too fast to verify", why="each look finds another head", fix="try again")
+
+
+def _snapshot_findings(reader: SqliteJournalReader, stored: list[int], chained: dict[int, str]) -> Iterator[Finding]:
+    for seq in stored:
+        if seq not in chained:
+            yield Finding(None, FindingKind.SNAPSHOT, f"the snapshot of record {seq} is not in the chain")
+            continue
+        try:
+            snapshot = reader.stored_snapshot(seq)
+        except IntegrityError as error:
+            yield Finding(None, FindingKind.UNREADABLE, f"{error.what}: {error.why}")
+            continue
+        if digest(snapshot.body) != chained[seq] or snapshot.sha256 != chained[seq]:
+            yield Finding(None, FindingKind.SNAPSHOT, f"the snapshot of record {seq} was changed")
+    # a writer at work may have added some since `stored` was read
+    for seq in sorted(chained.keys() - set(stored) - set(reader.snapshot_seqs())):
+        yield Finding(None, FindingKind.SNAPSHOT, f"the snapshot of record {seq} is missing")
+
+
+def _seal_findings(path: Path, public_key: Verifier) -> Iterator[Finding]:
+    body = read_if_there(seal_path(path))
+    if body is None or not path.is_file():
+        return
+    seal = decode_seal(body)
+    if seal is None or not seal.signed_by(public_key):
+        yield Finding(None, FindingKind.SEAL, "the seal is damaged or not signed with the expected key")
+        return
+    for sentence in check_seal(seal, chunks_of(path)):
+        yield Finding(None, FindingKind.CHUNK, sentence)
+
+
+def _joined(report: VerifyReport, more: list[Finding]) -> VerifyReport:
+    findings = (*report.findings, *more)
+    return VerifyReport(
+        ok=not findings,
+        records=report.records,
+        findings=findings,
+        rows=report.rows,
+        heads=report.heads,
+        run_id=report.run_id,
+        last_hash=report.last_hash,
+        snapshots=report.snapshots,
+        notes=report.notes,
+    )
