@@ -1,0 +1,60 @@
+"""Everything that decides what an engine does, as one frozen document whose hash stands in the journal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from kedge.domain.errors import InvalidConfig
+from kedge.domain.units import E8
+from kedge.risk.limits import Limits
+from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Strategy, limits, execution and starting money of one engine.
+
+    Attributes
+    ----------
+    run_id : str
+        Stands in every decision id, so ids never repeat between runs on one account.
+    confidence_min_e8 : int
+        Signals that carry a lower calibrated confidence are vetoed.
+    gap_bars_carried : int
+        Features survive a gap of at most this many bars; a longer one starts their warm-up again.
+    attempts_max : int
+        A decision whose orders the venue refused this often is given up until the next one.
+    """
+
+    run_id: str
+    account: str
+    strategy: str
+    params: dict[str, Any]
+    wallet_e8: Annotated[int, msgspec.Meta(ge=1, le=10**17)]
+    start_ts_ns: int
+    interval_ns: Annotated[int, msgspec.Meta(ge=1)]
+    limits: Limits = Limits()
+    execution: ExecutionPolicy = ExecutionPolicy()
+    confidence_min_e8: Annotated[int, msgspec.Meta(ge=0, le=E8)] = 0
+    gap_bars_carried: Annotated[int, msgspec.Meta(ge=0)] = 3
+    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+
+    def __post_init__(self) -> None:
+        largest = self.execution.slice_notional_frac_e8 * (DUST_DIVISOR + 1) // DUST_DIVISOR
+        if largest > self.limits.order_notional_frac_max_e8:
+            raise InvalidConfig(
+                f"execution.slice_notional_frac_e8 is {self.execution.slice_notional_frac_e8}",
+                why=f"its largest child ({largest}) is above limits.order_notional_frac_max_e8 ({self.limits.order_notional_frac_max_e8})",
+                fix="lower the slice",
+            )
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> EngineSettings:
+        """Read settings back from a journal's first record."""
+        try:
+            return msgspec.convert(plain, cls)
+        except msgspec.ValidationError as error:
+            raise InvalidConfig(
+                f"engine settings: {error}", why="recorded by another version?", fix="replay with the recorded version"
+            ) from None

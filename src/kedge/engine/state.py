@@ -1,0 +1,156 @@
+"""All that an engine remembers, and nothing else: one object that a snapshot can hold whole.
+
+Integer arrays are shared with compiled laws; a memoryview of each gives Python plain integers cheaply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from kedge.domain.errors import InvalidInput
+from kedge.domain.instrument import Instrument, InstrumentId
+from kedge.domain.units import E8
+from kedge.engine.orders import Orders
+from kedge.engine.settings import EngineSettings
+from kedge.kernel.account import ACCOUNT_SIZE, open_account, plain_view
+from kedge.learning.features import FeatureSet
+from kedge.risk.gate import GateState
+from kedge.risk.states import RiskState
+
+Int64Array = npt.NDArray[np.int64]
+
+
+class Slot:
+    """One instrument inside an engine: what a strategy may see of it, and what is being worked.
+
+    The public attributes named in `strategy.base.View` are what strategies read; the rest is the engine's.
+    """
+
+    __slots__ = (
+        "attempt",
+        "blocked",
+        "close",
+        "decision_id",
+        "exposure_e8",
+        "exposure_frac",
+        "features",
+        "index",
+        "instrument",
+        "leg",
+        "lots_view",
+        "mark_ts_ns",
+        "memory",
+        "out",
+        "ready",
+        "spec",
+        "target_lots",
+        "tick",
+        "ts_ns",
+        "volume_avg_lots",
+        "warm_bars",
+        "work_timer",
+    )
+
+    def __init__(self, index: int, spec: Instrument, features: FeatureSet, lots_view: Sequence[int]) -> None:
+        self.index = index
+        self.instrument: InstrumentId = spec.instrument_id
+        self.lots_view = lots_view
+        self.memory = np.zeros(max(1, features.state_size))
+        self.out = np.full(max(1, len(features.features)), np.nan)
+        self.features = cast("Sequence[float]", memoryview(cast(Any, self.out))[: len(features.features)])
+        self.ts_ns = self.mark_ts_ns = 0
+        self.close = 0.0
+        self.ready = False
+        self.warm_bars = 0
+        self.volume_avg_lots = 0
+        self.exposure_frac = 0.0
+        self.exposure_e8 = 0
+        self.target_lots = 0
+        self.decision_id = ""
+        self.leg = 0
+        self.attempt = 0
+        self.blocked = False
+        self.work_timer = False
+        self.describe(spec)
+
+    def describe(self, spec: Instrument) -> None:
+        """Take a (new) dated record of this instrument."""
+        self.spec = spec
+        self.tick = spec.tick_e8 / E8
+
+    @property
+    def position_lots(self) -> int:
+        return self.lots_view[self.index]
+
+    def forget_features(self) -> None:
+        """Start every warm-up again, after a gap too long to bridge."""
+        self.memory[:] = 0.0
+        self.out[:] = np.nan
+        self.warm_bars = self.volume_avg_lots = 0
+        self.ready = False
+
+
+class Slots(dict[InstrumentId, Slot]):
+    """Slots by instrument; another instrument is refused by name."""
+
+    def __missing__(self, instrument: InstrumentId) -> Slot:
+        raise InvalidInput(f"instrument {instrument!r}", why=f"this engine trades {', '.join(self)}", fix="name one of them")
+
+
+class Funnel:
+    """Counts from bars to fills, so that 'no trades' is always explained."""
+
+    __slots__ = ("bars", "decisions", "filled", "gaps", "refused", "sent", "sized", "vetoed")
+
+    def __init__(self) -> None:
+        self.bars = self.gaps = self.decisions = self.sized = self.sent = self.filled = 0
+        self.vetoed: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+
+    def as_plain(self) -> dict[str, int | dict[str, int]]:
+        """Counters by name: `vetoed` before sizing and limits by code, `refused` by the venue by code."""
+        return {
+            "bars": self.bars,
+            "gaps": self.gaps,
+            "signals": self.decisions,
+            "sized": self.sized,
+            "vetoed": dict(sorted(self.vetoed.items())),
+            "sent": self.sent,
+            "refused": dict(sorted(self.refused.items())),
+            "filled": self.filled,
+        }
+
+
+class EngineState:
+    """Books, orders, features, limits memory and counters of one account."""
+
+    def __init__(self, settings: EngineSettings, instruments: Sequence[Instrument], features: FeatureSet) -> None:
+        ids = [i.instrument_id for i in instruments]
+        if not ids or ids != sorted(set(ids)):
+            raise InvalidInput(f"instruments are {ids}", why="each once, ordered by id", fix="sort them and drop repeats")
+        n = len(instruments)
+        self.account: Int64Array = np.zeros(ACCOUNT_SIZE, np.int64)
+        self.lots: Int64Array = np.zeros(n, np.int64)
+        self.costs: Int64Array = np.zeros(n, np.int64)
+        self.marks: Int64Array = np.zeros(n, np.int64)
+        self.tick_values: Int64Array = np.array([i.tick_value_e8 for i in instruments], np.int64)
+        open_account(self.account, settings.wallet_e8, settings.start_ts_ns)
+        self.account_view = plain_view(self.account)
+        lots_view = plain_view(self.lots)
+        self.slots = Slots({spec.instrument_id: Slot(k, spec, features, lots_view) for k, spec in enumerate(instruments)})
+        self.by_index = tuple(self.slots.values())
+        self.orders = Orders()
+        self.gate = GateState()
+        self.funnel = Funnel()
+        self.risk_state = RiskState.RUNNING
+        self.halt_code = ""
+        self.halt_day = 0
+        self.ts_ns = settings.start_ts_ns
+        self.decisions = 0
+        self.round_trips = 0
+        self.differences = 0
+        self.last_trouble = ""

@@ -1,0 +1,1 @@
+"""Features and, later, labels, training and scoring. Pure: arrays in, arrays out."""

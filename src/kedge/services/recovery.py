@@ -1,0 +1,105 @@
+"""After a stop: fold a journal back into an engine, or decide all of it again and compare.
+
+`recover` folds recorded outputs and asks no strategy. `replay` steps a fresh engine and compares each record with its
+own bytes; the first difference names its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from kedge.domain.canonical import encode
+from kedge.domain.errors import IntegrityError
+from kedge.domain.record import RunStarted, Step
+from kedge.engine.engine import Engine
+from kedge.services.backtest import engine_of
+from kedge.strategy.base import Strategy
+
+RawRow = tuple[int, bytes, bytes]
+
+
+class SnapshotRow(Protocol):
+    """A stored snapshot: the engine's state after record `seq`."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class StoredRun(Protocol):
+    """What recovery needs of a journal's reader."""
+
+    def records(self, *, start_seq: int = 0) -> Iterator[RunStarted | Step]: ...
+    def latest_snapshot(self, at_or_before: int | None = None) -> SnapshotRow | None: ...
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay found. `differs_at` is the first record whose bytes differ, None when all are equal."""
+
+    run_id: str
+    records: int
+    equal: bool
+    differs_at: int | None
+    recorded: str
+    recomputed: str
+    same_code: bool
+    equity: str
+
+
+def first_of(journal: StoredRun) -> RunStarted:
+    """The first record of a journal."""
+    for record in journal.records():
+        if isinstance(record, RunStarted):
+            return record
+        break
+    raise IntegrityError(
+        "the journal does not begin with a run's first record", why="it is empty or cut", fix="run 'kedge audit verify' on it"
+    )
+
+
+def recover(journal: StoredRun, *, from_snapshot: bool = True, at_or_before: int | None = None, strategy: Strategy | None = None) -> Engine:
+    """Rebuild the engine as it was after the last record, from the newest snapshot (or from none) and what follows."""
+    engine = engine_of(first_of(journal), strategy)
+    snapshot = journal.latest_snapshot(at_or_before) if from_snapshot else None
+    start = 1
+    if snapshot is not None:
+        engine.restore(snapshot.body)
+        start = snapshot.seq + 1
+    apply = engine.apply
+    for record in journal.records(start_seq=start):
+        if type(record) is Step:
+            apply(record.event, record.outputs)
+    return engine
+
+
+def replay(journal: StoredRun, *, code_sha256: str, strategy: Strategy | None = None) -> Replayed:
+    """Decide every step again with a fresh engine and compare the bytes.
+
+    `code_sha256` is the running code's hash; a journal of other code is compared all the same, and says so.
+    """
+    started = first_of(journal)
+    engine = engine_of(started, strategy)
+    count, differs_at, recorded, recomputed = 1, None, "", ""
+    step = engine.step
+    for record in journal.records(start_seq=1):
+        if type(record) is not Step:
+            continue
+        count += 1
+        outputs = step(record.event)
+        if (outputs or record.outputs) and encode(outputs) != encode(record.outputs):
+            differs_at, recorded, recomputed = record.seq, encode(record.outputs).decode(), encode(outputs).decode()
+            break
+    return Replayed(
+        run_id=started.run_id,
+        records=count,
+        equal=differs_at is None,
+        differs_at=differs_at,
+        recorded=recorded,
+        recomputed=recomputed,
+        same_code=started.code_sha256 == code_sha256,
+        equity=str(engine.summary()["equity"]),
+    )

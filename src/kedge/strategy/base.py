@@ -1,0 +1,102 @@
+"""What a strategy is: declared features and one pure method `on_event(view) -> targets`.
+
+A strategy holds no state of its own: memory lives in its features (folded from events) and in the position and
+target that the view shows. That is what lets recovery fold recorded outputs without asking the strategy again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from kedge.domain.errors import InvalidInput
+from kedge.domain.instrument import InstrumentId
+from kedge.learning.features import Feature
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """What a strategy wants of one instrument from now on.
+
+    Attributes
+    ----------
+    exposure_frac : float
+        Signed notional as a fraction of equity; 0 is flat.
+    confidence : float or None
+        Calibrated probability in [0, 1] that the signal is right; None where the rule has no model behind it.
+    expected_return_frac : float or None
+        Expected return over `horizon_ns`, before costs.
+    reason : str
+        One short phrase for the decision log.
+    """
+
+    instrument: InstrumentId
+    exposure_frac: float
+    confidence: float | None = None
+    expected_return_frac: float | None = None
+    horizon_ns: int | None = None
+    reason: str = ""
+
+
+class View(Protocol):
+    """What a strategy may look at when a bar of one instrument has closed. Read-only; valid during the call only."""
+
+    @property
+    def instrument(self) -> InstrumentId: ...
+    @property
+    def ts_ns(self) -> int: ...
+    @property
+    def features(self) -> Sequence[float]:
+        """Declared features in order, as floats; meaningful once `ready`."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every feature has warmed up."""
+
+    @property
+    def close(self) -> float:
+        """Close of the bar in quote currency."""
+
+    @property
+    def exposure_frac(self) -> float:
+        """What the strategy last asked for on this instrument; 0 at the start."""
+
+    @property
+    def position_lots(self) -> int: ...
+
+
+NO_TARGETS: tuple[Target, ...] = ()
+
+
+class Strategy(Protocol):
+    """Declared features and a pure decision."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def features(self) -> tuple[Feature, ...]: ...
+
+    def on_event(self, view: View) -> Sequence[Target]:
+        """Targets that should change now; `NO_TARGETS` to leave everything as it is. Called once per closed bar."""
+
+
+Params = TypeVar("Params", bound=msgspec.Struct)
+
+
+def read_params(kind: type[Params], given: dict[str, Any], *, owner: str) -> Params:
+    """Turn plain data into a typed, bounded parameter object; unknown names and bad values are refused by name."""
+    known = [f.name for f in msgspec.structs.fields(kind)]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise InvalidInput(
+                f"{owner}: parameter {name!r} is unknown",
+                why=f"it has {', '.join(known)}",
+                fix=f"did you mean {near[0]!r}?" if near else "remove it",
+            )
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{owner}: {error}", why=f"given {given}", fix="use a value inside the bounds") from None
