@@ -1,0 +1,63 @@
+"""Run every benchmark in one go and write `docs/performance.md`.
+
+Each benchmark is a program of its own, run in a fresh process, so that none inherits another's caches or garbage.
+`--quick` runs small samples and writes nothing: it shows that the programs work, not how fast anything is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+PARTS = (
+    ("Event lane", "event_lane.py", ["--bars", "20000", "--repeats", "1"]),
+    ("Journal", "journal.py", []),
+    ("Kernel", "kernel.py", []),
+    ("Start of the command line", "start.py", ["--repeats", "3"]),
+)
+
+
+def run(script: str, arguments: list[str]) -> str:
+    done = subprocess.run([sys.executable, str(HERE / script), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{script} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    return f"{os.cpu_count()} cores, {model}, {platform.system()}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    pieces = [
+        "# Performance",
+        "Written by `make bench`; nothing here is asserted by a test. Rates are per CPU second unless a row says otherwise, and each stands "
+        "beside a limit or a plain loop measured in the same run.",
+        f"Machine: {machine()}; {time.strftime('%Y-%m-%d', time.gmtime())}.",
+    ]
+    for title, script, quick in PARTS:
+        print(f"{title} ...", file=sys.stderr, flush=True)
+        pieces.append(f"## {title}\n\n{run(script, quick if given.quick else [])}")
+    page = "\n\n".join(pieces) + "\n"
+    print(page)
+    if not given.quick:
+        PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""`kedge audit verify`: is this journal whole, in order, and signed by the key we trust?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from kedge.apps import exit_codes
+from kedge.apps.output import emit, print_rows
+from kedge.ops.config import load_config
+from kedge.ops.state_folder import journal_path, keys_folder
+from kedge.storage.journal_verify import verify_journal
+from kedge.storage.keys import PublicKey, load_public_key
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def verify(
+    run: str,
+    /,
+    *,
+    public_key: str | None = None,
+    state_dir: str | None = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Check a journal's chain, signatures, snapshots, tail and seal; name every defect and its place; exit 9 with findings.
+
+    Parameters
+    ----------
+    run
+        A run id (its first letters are enough) or a journal file.
+    public_key
+        The key to trust, as `ed25519:...`; this state folder's own by default.
+    state_dir
+        Use this state folder instead of the configured one.
+    config
+        Read this configuration file.
+    as_json
+        Print JSON.
+    """
+    state = load_config(config, flags={"state_dir": state_dir}).state_folder
+    path = journal_path(state, run)
+    key = PublicKey.from_text(public_key) if public_key else load_public_key(keys_folder(state))
+    report = verify_journal(path, key)
+    findings = [{"seq": f.seq, "kind": str(f.kind), "detail": f.detail} for f in report.findings]
+    payload = {
+        "schema": "kedge/audit-verify/v1",
+        "ok": report.ok,
+        "journal": str(path),
+        "records": report.records,
+        "key_id": key.key_id,
+        "findings": findings,
+    }
+    emit(payload, as_json, lambda target: _draw(target, payload))
+    return exit_codes.OK if report.ok else exit_codes.FINDINGS
+
+
+def _draw(target: Console, payload: dict[str, Any]) -> None:
+    verdict = "whole: chain, signatures and tail hold" if payload["ok"] else f"{len(payload['findings'])} findings"
+    print_rows(target, ("journal", "records", "key", "verdict"), [(payload["journal"], payload["records"], payload["key_id"], verdict)])
+    if payload["findings"]:
+        print_rows(target, ("seq", "kind", "detail"), [(f["seq"], f["kind"], f["detail"]) for f in payload["findings"]])

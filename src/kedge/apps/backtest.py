@@ -1,0 +1,186 @@
+"""`kedge backtest run`: a strategy over recorded bars, journalled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from kedge.apps import exit_codes, wiring
+from kedge.apps.output import emit, print_rows, progress
+from kedge.domain.orders import OrderKind
+from kedge.domain.record import RunStarted
+from kedge.ops.build import code_sha256, engine_version
+from kedge.ops.config import Config, load_config
+from kedge.ops.state_folder import JOURNAL_NAME, keys_folder, run_folder
+from kedge.services.backtest import Run, RunSpec, assumptions_of, first_record
+from kedge.services.market_data import MarketData, load_market
+from kedge.storage.journal_memory import MemoryJournal
+from kedge.storage.journal_sqlite import SqliteJournal
+from kedge.storage.keys import load_or_create_key
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Files = Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")]
+Texts = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+
+PROGRESS_BARS = 20_000
+
+
+def run(
+    *,
+    data: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
+    strategy: str | None = None,
+    funding: Files = None,
+    instrument: Path | None = None,
+    param: Texts = None,
+    wallet: str | None = None,
+    entry: Literal["market", "limit"] = "market",
+    matcher: Literal["bar", "book"] = "bar",
+    seed: int = 7,
+    journal: Annotated[bool, Parameter(negative="--no-journal")] = True,
+    state_dir: str | None = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Run a strategy over recorded bars with fees, funding, slippage, margin and the limits, into a signed journal.
+
+    The same files and settings give the same run id and the same journal, to the byte.
+
+    Parameters
+    ----------
+    data
+        A file of bars per instrument (CSV, Parquet, Feather, freqtrade JSON); repeat for a portfolio.
+    strategy
+        `trend` or `mean_reversion`; the configured one by default.
+    funding
+        A file of funding settlements per instrument.
+    instrument
+        A JSON instrument record for the data file, instead of the shipped or derived one.
+    param
+        NAME=VALUE of the strategy, such as fast=20.
+    wallet
+        Starting money in the quote currency.
+    entry
+        Enter with market orders, or with limit orders resting at the last close.
+    matcher
+        Fills from the bar itself, or from an order book played along the bar's path.
+    seed
+        Of the book's background liquidity.
+    journal
+        Keep the run in a SQLite journal; off keeps it in memory.
+    state_dir
+        Use this state folder instead of the configured one.
+    config
+        Read this configuration file.
+    as_json
+        Print JSON.
+    """
+    settings = load_config(config, flags={"state_dir": state_dir})
+    market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument))
+    spec = _spec(settings, market, strategy or settings.settings.strategy.name, param, wallet, OrderKind(entry), matcher, seed)
+    started = first_record(spec, "bt")
+    finished = _journalled(settings, started, market) if journal else _in_memory(started, market)
+    payload = {"schema": "kedge/backtest/v1", **finished.result(), "quarantined": market.quarantined}
+    payload["journal"] = str(run_folder(settings.state_folder, started.run_id) / JOURNAL_NAME) if journal else None
+    emit(payload, as_json, lambda target: draw(target, payload))
+    return exit_codes.OK
+
+
+def _spec(
+    settings: Config,
+    market: MarketData,
+    strategy: str,
+    param: list[str] | None,
+    wallet: str | None,
+    entry: OrderKind,
+    matcher: str,
+    seed: int,
+) -> RunSpec:
+    money_e8 = wiring.wallet_e8(settings, wallet)
+    engine = wiring.engine_settings(
+        settings,
+        strategy=strategy,
+        params=wiring.strategy_params(settings, strategy, param),
+        entry=entry,
+        interval_ns=market.interval_ns,
+        start_ts_ns=market.start_ts_ns,
+        wallet_e8=money_e8,
+    )
+    venue, costs = wiring.venue_settings(settings, money_e8), wiring.bar_costs(settings)
+    return RunSpec(
+        engine=engine,
+        venue=venue,
+        costs=costs,
+        matcher=matcher,
+        instruments=tuple(wiring.with_fees(settings, i) for i in market.instruments),
+        data=market.data,
+        assumptions={**assumptions_of(costs, venue, matcher), **market.assumptions},
+        source="replay",
+        speed="max",
+        seed=seed,
+        engine_version=engine_version(),
+        code_sha256=code_sha256(),
+        snapshot_every=settings.settings.journal.snapshot_every,
+    )
+
+
+def _in_memory(started: RunStarted, market: MarketData) -> Run:
+    return _drive(Run(started, market.events(), market.fundings, MemoryJournal(signer=None, source=started.source)), market)
+
+
+def _journalled(settings: Config, started: RunStarted, market: MarketData) -> Run:
+    """Run into a folder of its own beside the final one, which it then replaces: a broken run never looks whole."""
+    final = run_folder(settings.state_folder, started.run_id)
+    building = final.with_name(f".{final.name}.{os.getpid()}")
+    building.mkdir(parents=True, exist_ok=True)
+    try:
+        key = load_or_create_key(keys_folder(settings.state_folder))
+        store = SqliteJournal(
+            building / JOURNAL_NAME,
+            signer=key,
+            source=started.source,
+            group_size=settings.settings.journal.group_size,
+            redactor=wiring.redactor(settings),
+        )
+        with store:
+            finished = _drive(Run(started, market.events(), market.fundings, store), market)
+            store.close(seal=True)
+        (building / "result.json").write_text(json.dumps(msgspec.to_builtins(finished.result()), indent=2) + "\n", encoding="utf-8")
+        _put_in_place(building, final)
+    except BaseException:
+        with suppress(OSError):
+            shutil.rmtree(building)
+        raise
+    return finished
+
+
+def _put_in_place(building: Path, final: Path) -> None:
+    if final.exists():
+        shutil.rmtree(final)
+    building.rename(final)
+
+
+def _drive(run: Run, market: MarketData) -> Run:
+    with progress(f"running {run.started.run_id}", market.bar_count) as advance:
+        run.drive(every=PROGRESS_BARS, then=lambda _: advance(PROGRESS_BARS))
+    return run
+
+
+def draw(target: Console, payload: dict[str, Any]) -> None:
+    """A result for a person: figures, the funnel, and every assumption."""
+    figures = ("run_id", "bars", "orders", "fills", "round_trips", "equity", "drawdown", "realised", "unrealised", "fees", "funding_paid")
+    print_rows(target, ("figure", "value"), [(name, payload[name]) for name in figures] + [("risk state", payload["risk_state"])])
+    funnel = payload["funnel"]
+    steps = [(name, funnel[name]) for name in ("bars", "signals", "sized", "sent", "filled")]
+    vetoes = [(f"vetoed: {code}", count) for code, count in funnel["vetoed"].items()]
+    refused = [(f"refused by the venue: {code}", count) for code, count in funnel["refused"].items()]
+    print_rows(target, ("funnel", "count"), steps + vetoes + refused)
+    print_rows(target, ("assumed", "how"), payload["assumptions"].items())

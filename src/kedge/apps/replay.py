@@ -1,0 +1,45 @@
+"""`kedge replay`: decide a recorded run again and compare it with its journal, to the byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from kedge.apps import exit_codes
+from kedge.apps.output import emit
+from kedge.ops.build import code_sha256
+from kedge.ops.config import load_config
+from kedge.ops.state_folder import journal_path
+from kedge.services.recovery import replay as replay_run
+from kedge.storage.journal_reader import SqliteJournalReader
+
+
+def replay(
+    run: str,
+    /,
+    *,
+    state_dir: str | None = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Step a fresh engine through a journal's events and compare every record with its own bytes; exit 9 when they differ.
+
+    Parameters
+    ----------
+    run
+        A run id (its first letters are enough) or a journal file.
+    state_dir
+        Use this state folder instead of the configured one.
+    config
+        Read this configuration file.
+    as_json
+        Print JSON.
+    """
+    path = journal_path(load_config(config, flags={"state_dir": state_dir}).state_folder, run)
+    with SqliteJournalReader(path) as journal:
+        found = replay_run(journal, code_sha256=code_sha256())
+    emit({"schema": "kedge/replay/v1", **msgspec.to_builtins(found)}, as_json)
+    return exit_codes.OK if found.equal else exit_codes.FINDINGS

@@ -1,0 +1,127 @@
+"""The live terminal view of a run: what it is worth, what it holds, what it decided and why not.
+
+Pure rendering: everything shown comes from the engine's summary and the last outputs; unknown is '-', never 0.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, TimerSet
+
+DECISIONS_SHOWN = 8
+ROWS_SHOWN = 8
+
+
+class Recent:
+    """The last outputs worth showing, newest first; stands between the loop and the gateway."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self.rows: deque[tuple[int, str, str, str, str, str]] = deque(maxlen=DECISIONS_SHOWN)
+        self.now_ns = 0
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            row = describe(output)
+            if row is not None:
+                self.rows.appendleft((self.now_ns, *row))
+        self._send(outputs)
+
+
+def describe(output: Output) -> tuple[str, str, str, str, str] | None:
+    """One output as (what, instrument, code, observed, limit); None for what is not worth a line."""
+    if isinstance(output, Decided):
+        return f"target {output.exposure_e8 / 1e6:+.1f} % ({output.reason})", output.instrument, output.code, output.observed, output.limit
+    if isinstance(output, OrderSent):
+        order = output.approved.order
+        return f"{order.side} {order.kind} {order.qty_lots} lots sent", order.instrument, "OK", "", ""
+    if isinstance(output, OrderRefused):
+        return (
+            f"{output.order.side} {output.order.qty_lots} lots refused",
+            output.order.instrument,
+            output.code,
+            output.observed,
+            output.limit,
+        )
+    if isinstance(output, RiskStateChanged):
+        return f"risk state {output.state}", "", output.code, output.observed, output.limit
+    if isinstance(output, CancelSent):
+        return "cancel sent", "", output.reason, "", ""
+    assert isinstance(output, TimerSet)
+    return None
+
+
+def render(summary: Mapping[str, Any], rows: Sequence[tuple[int, str, str, str, str, str]], title: str, note: str) -> RenderableType:
+    """The whole view."""
+    head = Panel(_money(summary), title=f"[bold]{title}[/bold]", subtitle=note)
+    positions = _table("Positions", ("instrument", "qty", "entry", "mark", "notional", "unrealised"), summary["positions"])
+    orders = _table("Orders", ("instrument", "side", "kind", "qty", "leaves", "limit", "status"), summary["live_orders"])
+    return Group(head, positions, orders, _funnel(summary["funnel"]), _decisions(rows))
+
+
+def _money(summary: Mapping[str, Any]) -> RenderableType:
+    grid = Table.grid(padding=(0, 3))
+    for _ in range(4):
+        grid.add_column()
+    cells = [
+        ("equity", f"{_places(summary['equity'])} USDT"),
+        ("drawdown", f"{float(summary['drawdown_now']):.2%} now, {float(summary['drawdown']):.2%} worst"),
+        ("loss today", f"{float(summary['daily_loss']):.2%}"),
+        ("risk state", str(summary["risk_state"]) + (f" ({summary['halt_code']})" if summary["halt_code"] else "")),
+        ("realised", _places(summary["realised"])),
+        ("unrealised", _places(summary["unrealised"])),
+        ("fees", _places(summary["fees"])),
+        ("funding paid", _places(summary["funding_paid"])),
+    ]
+    for start in (0, 4):
+        grid.add_row(*(Text(f"{name}: ", style="dim") + Text(value, style="bold") for name, value in cells[start : start + 4]))
+    return grid
+
+
+def _places(text: str) -> str:
+    """Money text with two places, thousands separated, a sign in front of what is negative."""
+    return f"{float(text):,.2f}"
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> RenderableType:
+    table = Table(title=f"{title} ({len(rows)})", title_justify="left", expand=True, show_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("instrument", "side", "kind", "status") else "right")
+    for row in rows[:ROWS_SHOWN]:
+        table.add_row(*(row[column] or "-" for column in columns))
+    if not rows:
+        table.add_row(*("-" for _ in columns))
+    return table
+
+
+def _funnel(funnel: Mapping[str, Any]) -> RenderableType:
+    steps = " > ".join(f"{name} {funnel[name]:,}" for name in ("bars", "signals", "sized", "sent", "filled"))
+    vetoes = ", ".join(f"{code} {count:,}" for code, count in funnel["vetoed"].items()) or "none"
+    refused = ", ".join(f"{code} {count:,}" for code, count in funnel["refused"].items()) or "none"
+    return Panel(
+        f"{steps}\nvetoed: {vetoes}   refused by the venue: {refused}   gaps: {funnel['gaps']:,}", title="Funnel", title_align="left"
+    )
+
+
+def _decisions(rows: Sequence[tuple[int, str, str, str, str, str]]) -> RenderableType:
+    table = Table(title="Last decisions", title_justify="left", expand=True, show_edge=False)
+    for column in ("time (UTC)", "what", "instrument", "code", "observed", "limit"):
+        table.add_column(column, overflow="fold")
+    for ts_ns, *cells in rows:
+        table.add_row(utc_text(ts_ns), *(cell or "-" for cell in cells))
+    return table
+
+
+def utc_text(ts_ns: int) -> str:
+    """UTC as `YYYY-MM-DD HH:MM:SS`."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

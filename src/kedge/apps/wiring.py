@@ -1,0 +1,103 @@
+"""From configuration to the engine's own parameter objects: the one place where both are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from kedge.domain.errors import InvalidInput, NotFound
+from kedge.domain.instrument import Instrument
+from kedge.domain.orders import OrderKind
+from kedge.domain.units import money_e8
+from kedge.engine.settings import EngineSettings
+from kedge.journal.redaction import Redactor
+from kedge.market.catalogue_record import load_instrument_record
+from kedge.ops.config import Config
+from kedge.ops.settings import to_e8
+from kedge.risk.limits import Limits
+from kedge.services.backtest import plain_params
+from kedge.simulation.bar_matcher import BarCosts
+from kedge.simulation.exchange import VenueSettings
+from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy
+
+
+def strategy_params(config: Config, name: str, given: list[str] | None) -> dict[str, Any]:
+    """Parameters from the configuration (of the same strategy), overlaid by `NAME=VALUE` texts."""
+    chosen = config.settings.strategy
+    params: dict[str, Any] = dict(chosen.params) if chosen.name == name else {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InvalidInput(f"--param {text!r}", why="must be NAME=VALUE", fix="such as --param fast=20")
+        params[key.strip()] = value.strip()
+    return plain_params(params)
+
+
+def engine_settings(
+    config: Config, *, strategy: str, params: dict[str, Any], entry: OrderKind, interval_ns: int, start_ts_ns: int, wallet_e8: int
+) -> EngineSettings:
+    """Settings of an engine whose run is not named yet."""
+    limits = Limits(**config.settings.limits.engine_values())
+    slice_e8 = min(limits.order_notional_frac_soft_e8, limits.order_notional_frac_max_e8 * DUST_DIVISOR // (DUST_DIVISOR + 1))
+    return EngineSettings(
+        run_id="",
+        account=config.settings.account,
+        strategy=strategy,
+        params=params,
+        wallet_e8=wallet_e8,
+        start_ts_ns=start_ts_ns,
+        interval_ns=interval_ns,
+        limits=limits,
+        execution=ExecutionPolicy(entry=entry, limit_life_ns=2 * interval_ns, slice_notional_frac_e8=slice_e8),
+    )
+
+
+def wallet_e8(config: Config, wallet: str | None) -> int:
+    """Starting money in 1e-8, from the command line or the configuration."""
+    amount = money_e8(wallet, field="--wallet") if wallet is not None else to_e8(config.settings.wallet)
+    if amount <= 0:
+        raise InvalidInput(f"--wallet is {wallet}", why="trading needs money", fix="pass a positive amount")
+    return amount
+
+
+def venue_settings(config: Config, money_e8: int) -> VenueSettings:
+    """How the simulated venue treats the account."""
+    return VenueSettings(wallet_e8=money_e8, latency_ns=config.settings.costs.engine_values()["latency_ns"])
+
+
+def bar_costs(config: Config) -> BarCosts:
+    """What trading against a bar costs."""
+    values = config.settings.costs.engine_values()
+    return BarCosts(**{name: values[name] for name in ("half_spread_ticks", "impact_bps", "participation_e8")})
+
+
+def with_fees(config: Config, instrument: Instrument) -> Instrument:
+    """The instrument, with the configuration's fees where it overrides them."""
+    values = config.settings.costs.engine_values()
+    changed = {name: values[name] for name in ("maker_fee_e8", "taker_fee_e8") if name in values}
+    return msgspec.structs.replace(instrument, **changed) if changed else instrument
+
+
+def instrument_file(path: Path | None) -> Instrument | None:
+    """The instrument record of `--instrument FILE` (JSON), or None."""
+    if path is None:
+        return None
+    try:
+        plain = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NotFound(f"instrument record {path}", why="there is no such file", fix="see docs/instruments.md") from None
+    except ValueError as error:
+        raise InvalidInput(
+            f"instrument record {path}: {error}", why="not JSON", fix="see docs/instruments.md for a complete record"
+        ) from None
+    if not isinstance(plain, dict):
+        raise InvalidInput(f"instrument record {path}", why="must be one JSON object", fix="see docs/instruments.md for a complete record")
+    return load_instrument_record(plain)
+
+
+def redactor(config: Config) -> Redactor:
+    """Keeps the configured secrets out of every record."""
+    return Redactor(config.secret_values())

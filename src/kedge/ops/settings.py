@@ -1,0 +1,199 @@
+"""The configuration's shape: every key with its type, bounds, default and meaning.
+
+The rules: unknown keys are refused, fractions and money are written as decimal text and never pass through a
+float, rows of limits must rise, secrets are references. The engine's own parameter objects live in the pure
+rooms; `engine_values` of a section gives plain integers under their names.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from kedge.domain.errors import InvalidConfig, InvalidInput
+from kedge.domain.units import E8, NS_PER_MS, parse_decimal
+from kedge.ops.folders import default_state_folder
+from kedge.ops.secret_reference import check_reference
+
+Profile = Literal["development", "staging", "production"]
+
+
+def _decimal(value: object) -> Decimal:
+    if not isinstance(value, (str, int, Decimal)):
+        raise ValueError("write a decimal such as 0.15")
+    try:
+        return parse_decimal(value, field="value")
+    except InvalidInput as error:
+        raise ValueError(error.why) from None
+
+
+Number = Annotated[Decimal, BeforeValidator(_decimal), Field(max_digits=28, decimal_places=8)]
+Fraction = Annotated[Number, Field(gt=0, le=1)]
+Rate = Annotated[Number, Field(ge=-1, le=1)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
+
+
+class Section(BaseModel):
+    """A frozen, strict group of keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Costs(Section):
+    """What trading costs in backtests and the demo."""
+
+    maker_rate_frac: Rate | None = Field(None, description="maker fee as a fraction of notional; null takes the instrument's own")
+    taker_rate_frac: Rate | None = Field(None, description="taker fee as a fraction of notional; null takes the instrument's own")
+    half_spread_ticks: int = Field(1, ge=0, le=1_000_000, description="ticks a taker pays beyond the bar's open")
+    impact_bps: int = Field(20, ge=0, le=10_000, description="further cost of an order as large as the whole bar, linear below")
+    participation_frac: Fraction = Field(Decimal("0.1"), description="largest share of a bar's volume all our orders may take")
+    latency_ms: int = Field(50, ge=0, le=60_000, description="from leaving us to reaching the venue")
+
+    def engine_values(self) -> dict[str, int]:
+        """`half_spread_ticks`, `impact_bps`, `participation_e8`, `latency_ns`, and `maker_fee_e8`, `taker_fee_e8` where overridden."""
+        values = {
+            "half_spread_ticks": self.half_spread_ticks,
+            "impact_bps": self.impact_bps,
+            "participation_e8": to_e8(self.participation_frac),
+            "latency_ns": self.latency_ms * NS_PER_MS,
+        }
+        for name, rate in (("maker_fee_e8", self.maker_rate_frac), ("taker_fee_e8", self.taker_rate_frac)):
+            if rate is not None:
+                values[name] = to_e8(rate)
+        return values
+
+
+class Limits(Section):
+    """Pre-trade limits, and where the trader itself reduces or halts. Fractions are of flow-adjusted equity."""
+
+    RISING_ROWS: ClassVar = (
+        ("order_notional_frac_soft", "order_notional_frac_max", "position_notional_frac_max", "gross_leverage_max"),
+        ("net_leverage_max", "gross_leverage_max"),
+        ("daily_loss_soft_frac", "daily_loss_reduce_frac", "daily_loss_halt_frac"),
+        ("drawdown_soft_frac", "drawdown_reduce_frac", "drawdown_halt_frac"),
+        ("open_orders_instrument_max", "open_orders_total_max"),
+        ("orders_per_second_max", "orders_per_10s_max"),
+    )
+
+    order_notional_frac_soft: Fraction = Field(Decimal("0.10"), description="notional of one order: alert above")
+    order_notional_frac_max: Fraction = Field(Decimal("0.15"), description="notional of one order: refused above")
+    position_notional_frac_max: Fraction = Field(
+        Decimal("0.25"), description="notional of one instrument, all open orders filled: refused above"
+    )
+    gross_leverage_max: Number = Field(Decimal("1.5"), gt=0, le=100, description="sum of absolute notionals over equity: refused above")
+    net_leverage_max: Number = Field(Decimal("1.5"), gt=0, le=100, description="absolute sum of notionals over equity: refused above")
+    daily_loss_soft_frac: Fraction = Field(Decimal("0.01"), description="loss of the UTC day: alert")
+    daily_loss_reduce_frac: Fraction = Field(Decimal("0.015"), description="loss of the UTC day: reduce-only")
+    daily_loss_halt_frac: Fraction = Field(Decimal("0.02"), description="loss of the UTC day: halt")
+    drawdown_soft_frac: Fraction = Field(Decimal("0.05"), description="drawdown from the high-water mark: alert")
+    drawdown_reduce_frac: Fraction = Field(Decimal("0.065"), description="drawdown from the high-water mark: reduce-only")
+    drawdown_halt_frac: Fraction = Field(Decimal("0.08"), description="drawdown from the high-water mark: halt")
+    open_orders_instrument_max: Count = Field(20, description="open orders on one instrument")
+    open_orders_total_max: Count = Field(100, description="open orders in all")
+    orders_per_second_max: Count = Field(7, description="new orders in any second of venue time")
+    orders_per_10s_max: Count = Field(50, description="new orders in any ten seconds of venue time")
+    messages_per_3s_max: Count = Field(60, description="orders, amendments and cancels in any three seconds: halt above")
+    messages_per_fill_max: Count = Field(100, description="messages for each fill: alert above")
+    messages_window_min: Count = Field(200, description="messages before messages_per_fill_max is judged")
+    duplicate_window_ms: int = Field(
+        2_000, ge=1, le=3_600_000, description="a same order of the same decision and slice within this span is a duplicate"
+    )
+    fat_finger_multiple: Count = Field(20, description="an order this many times the usual size is refused")
+    fat_finger_orders_min: Count = Field(10, description="orders before the usual size is known")
+    fat_finger_volume_frac: Fraction = Field(Decimal("0.25"), description="an order above this share of a bar's volume is refused")
+    stale_bars: Number = Field(Decimal("1.5"), gt=0, le=1_000, decimal_places=2, description="a price older than this many bars is stale")
+
+    @model_validator(mode="after")
+    def _rows_rise(self) -> Self:
+        for row in self.RISING_ROWS:
+            values = [getattr(self, name) for name in row]
+            if values != sorted(values):
+                told = ", ".join(f"{name} {value}" for name, value in zip(row, values, strict=True))
+                raise ValueError(f"a row must rise (target <= soft <= hard): {told}")
+        return self
+
+    def engine_values(self) -> dict[str, int]:
+        """Plain integers under the names of the risk room's own `Limits`."""
+        values: dict[str, int] = {}
+        for name, value in self:
+            if name == "duplicate_window_ms":
+                values["duplicate_window_ns"] = value * NS_PER_MS
+            elif name == "stale_bars":
+                values["stale_bars_e2"] = int(value * 100)
+            elif isinstance(value, Decimal):
+                kept = name if name.startswith(("order_notional", "position_notional", "fat_finger")) else name.removesuffix("_frac")
+                values[f"{kept}_e8"] = to_e8(value)
+            else:
+                values[name] = value
+        return values
+
+
+class StrategyChoice(Section):
+    """Which strategy trades, and its parameters."""
+
+    name: Name = Field("trend", description="a shipped strategy: trend or mean_reversion")
+    params: dict[str, str | int | bool | None] = Field(
+        default_factory=dict, description="its parameters by name; checked by the strategy itself"
+    )
+
+
+class JournalSettings(Section):
+    """How a run is recorded."""
+
+    group_size: int = Field(
+        1_000, ge=1, le=100_000, description="records that share one durable commit in backtests; live trading always commits each"
+    )
+    snapshot_every: int = Field(100_000, ge=1, le=100_000_000, description="records between snapshots of the engine's state")
+
+
+class Demo(Section):
+    """What `kedge up` plays."""
+
+    market: str = Field("synthetic", pattern=r"^(synthetic|replay:.+)$", description="synthetic, or replay:FILE for recorded bars")
+    speed: str = Field("600", pattern=r"^(max|[1-9][0-9]{0,5})$", description="max, or how many times faster than the clock")
+    seed: int = Field(7, ge=0, le=2**63 - 1, description="seed of the synthetic market")
+    instruments: list[Name] = Field(
+        default_factory=lambda: ["BTCUSDT", "ETHUSDT"], min_length=1, max_length=64, description="symbols to trade"
+    )
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    profile: Profile = Field(
+        "development", description="development, staging or production; its section under `profiles` is laid over the file"
+    )
+    account: Name = Field("demo", description="alias of the account; stands in every order id")
+    state_dir: str = Field(
+        default_factory=lambda: str(default_state_folder()), min_length=1, description="folder of journals, keys and status; ~ is your home"
+    )
+    wallet: Number = Field(Decimal("100000"), gt=0, le=10_000_000_000, description="starting money of simulated accounts, in USDT")
+    costs: Costs = Field(default_factory=Costs, description="trading costs in backtests and the demo")
+    limits: Limits = Field(default_factory=Limits, description="pre-trade limits")
+    strategy: StrategyChoice = Field(default_factory=StrategyChoice, description="what trades")
+    journal: JournalSettings = Field(default_factory=JournalSettings, description="how a run is recorded")
+    demo: Demo = Field(default_factory=Demo, description="what `kedge up` plays")
+    secrets: dict[str, str] = Field(
+        default_factory=dict, description="name to reference, env:NAME or file:PATH; values named here never reach journals or output"
+    )
+
+    @field_validator("secrets")
+    @classmethod
+    def _only_references(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        try:
+            return {name: check_reference(text, field=f"secrets.{name}") for name, text in value.items()}
+        except InvalidConfig as error:
+            raise ValueError(f"{error.what}: {error.why}; {error.fix}") from None
+
+
+def to_e8(value: Decimal) -> int:
+    """A decimal of at most eight places in 1e-8, exactly."""
+    return int(value * E8)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the configuration, for editors."""
+    return Settings.model_json_schema()

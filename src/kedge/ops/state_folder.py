@@ -1,0 +1,40 @@
+"""The layout of a state folder: keys, runs, snapshots. The only place that knows its names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kedge.domain.errors import NotFound
+
+JOURNAL_NAME = "journal.sqlite"
+
+
+def keys_folder(state: Path) -> Path:
+    """Where the journal's signing key lives."""
+    return state / "keys"
+
+
+def run_folder(state: Path, run_id: str) -> Path:
+    """Where one run keeps its journal and result."""
+    return state / "runs" / run_id
+
+
+def journal_path(state: Path, run: str) -> Path:
+    """A journal named by run id (or its first letters), or by path.
+
+    Raises
+    ------
+    NotFound
+        No such file, no such run, or more than one that begins so.
+    """
+    given = Path(run)
+    if given.is_file():
+        return given
+    if (given / JOURNAL_NAME).is_file():
+        return given / JOURNAL_NAME
+    runs = state / "runs"
+    found = sorted(p.name for p in runs.glob(f"{run}*") if (p / JOURNAL_NAME).is_file()) if runs.is_dir() and "/" not in run else []
+    if len(found) == 1 or run in found:
+        return runs / (run if run in found else found[0]) / JOURNAL_NAME
+    why = f"{len(found)} runs begin so: {', '.join(found[:5])}" if found else f"neither a file nor a run under {runs}"
+    raise NotFound(f"run {run!r}", why=why, fix="name a journal file, or a run id that 'kedge backtest run' printed")

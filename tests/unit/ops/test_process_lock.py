@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kedge.domain.errors import Conflict
+from kedge.ops.process_lock import ProcessLock, holder_of
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from kedge.ops.process_lock import ProcessLock
+with ProcessLock(Path(sys.argv[1]), what="it"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_second_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "up.lock"
+    with ProcessLock(path, what="kedge up"):
+        assert holder_of(path) == os.getpid()
+        with pytest.raises(Conflict, match=f"kedge up is running already .pid {os.getpid()}"), ProcessLock(path, what="kedge up"):
+            pytest.fail("two hold one lock")
+        assert holder_of(path) == os.getpid()
+    assert holder_of(path) is None
+    with ProcessLock(path, what="kedge up"):
+        assert holder_of(path) == os.getpid()
+
+
+def test_nobody_holds_what_is_not_there(tmp_path: Path) -> None:
+    assert holder_of(tmp_path / "none.lock") is None
+
+
+def test_a_killed_holder_lets_go(tmp_path: Path, repository: Path) -> None:
+    path = tmp_path / "up.lock"
+    environment = {"PYTHONPATH": str(repository / "src")}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True, env=environment) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert holder_of(path) == holder.pid
+        with pytest.raises(Conflict, match=f"pid {holder.pid}"), ProcessLock(path, what="it"):
+            pytest.fail("two hold one lock")
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert holder_of(path) is None
+    assert path.read_text() == str(holder.pid)
+
+
+def test_a_holder_without_a_name_is_still_a_holder(tmp_path: Path) -> None:
+    path = tmp_path / "up.lock"
+    with ProcessLock(path, what="it"):
+        path.write_text("")
+        assert holder_of(path) == 0
