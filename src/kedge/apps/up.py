@@ -113,14 +113,15 @@ def up(
     with up_lock(folder):
         _refuse_full_disk(folder)
         _forget_old_runs(folder)
-        played = _market(settings, bars)
-        started = first_record(_spec(settings, played, param, wallet), "demo")
+        played = demo_market(settings, bars)
+        started = first_record(demo_spec(settings, played, param, wallet), "demo")
         status = _play(settings, started, played, quiet=as_json)
     emit({"schema": "kedge/up/v1", **status}, as_json, lambda target: _farewell(target, status))
     return exit_codes.OK
 
 
-def _market(settings: Config, bars: int | None) -> Market:
+def demo_market(settings: Config, bars: int | None) -> Market:
+    """What the configuration says the demo plays."""
     demo = settings.settings.demo
     if demo.market.startswith("replay:"):
         loaded = load_market([Path(demo.market.removeprefix("replay:")).expanduser()])
@@ -154,7 +155,8 @@ def _shipped(symbol: str) -> Any:
     return records[-1]
 
 
-def _spec(settings: Config, market: Market, param: list[str] | None, wallet: str | None) -> RunSpec:
+def demo_spec(settings: Config, market: Market, param: list[str] | None, wallet: str | None) -> RunSpec:
+    """The run that the demo is, without its events."""
     money_e8 = wiring.wallet_e8(settings, wallet)
     name = settings.settings.strategy.name
     venue, costs = wiring.venue_settings(settings, money_e8), wiring.bar_costs(settings)
@@ -200,7 +202,7 @@ def _play(settings: Config, started: Any, market: Market, *, quiet: bool) -> dic
         folder / JOURNAL_NAME, signer=key, source=started.source, group_size=group, redactor=wiring.redactor(settings)
     ) as journal:
         run = Run(started, paced(market.events, pace), market.fundings, journal)
-        recent = Recent(run.session.send)
+        recent = Recent(run.session.send, run.started.instruments)
         run.session.send = recent.send  # type: ignore[method-assign]  # the view listens in on the way to the venue
         mark_ready()
         with _stopping(run), _screen(settings, run, recent, market.source, quiet) as tick:

@@ -14,49 +14,52 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from kedge.domain.instrument import Instrument
+from kedge.domain.orders import OrderIntent
 from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, TimerSet
 
 DECISIONS_SHOWN = 8
 ROWS_SHOWN = 8
+MONEY = frozenset({"notional", "unrealised"})
 
 
 class Recent:
     """The last outputs worth showing, newest first; stands between the loop and the gateway."""
 
-    def __init__(self, send: Any) -> None:
+    def __init__(self, send: Any, instruments: Sequence[Instrument]) -> None:
         self._send = send
+        self._specs = {i.instrument_id: i for i in instruments}
         self.rows: deque[tuple[int, str, str, str, str, str]] = deque(maxlen=DECISIONS_SHOWN)
         self.now_ns = 0
 
     def send(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
-            row = describe(output)
+            row = describe(output, self._specs)
             if row is not None:
                 self.rows.appendleft((self.now_ns, *row))
         self._send(outputs)
 
 
-def describe(output: Output) -> tuple[str, str, str, str, str] | None:
+def describe(output: Output, specs: Mapping[str, Instrument]) -> tuple[str, str, str, str, str] | None:
     """One output as (what, instrument, code, observed, limit); None for what is not worth a line."""
     if isinstance(output, Decided):
         return f"target {output.exposure_e8 / 1e6:+.1f} % ({output.reason})", output.instrument, output.code, output.observed, output.limit
     if isinstance(output, OrderSent):
-        order = output.approved.order
-        return f"{order.side} {order.kind} {order.qty_lots} lots sent", order.instrument, "OK", "", ""
+        return f"{_order(output.approved.order, specs)} sent", output.approved.order.instrument, "OK", "", ""
     if isinstance(output, OrderRefused):
-        return (
-            f"{output.order.side} {output.order.qty_lots} lots refused",
-            output.order.instrument,
-            output.code,
-            output.observed,
-            output.limit,
-        )
+        return f"{_order(output.order, specs)} refused", output.order.instrument, output.code, output.observed, output.limit
     if isinstance(output, RiskStateChanged):
         return f"risk state {output.state}", "", output.code, output.observed, output.limit
     if isinstance(output, CancelSent):
         return "cancel sent", "", output.reason, "", ""
     assert isinstance(output, TimerSet)
     return None
+
+
+def _order(order: OrderIntent, specs: Mapping[str, Instrument]) -> str:
+    spec = specs[order.instrument]
+    at = f" at {spec.price_text(order.limit_ticks)}" if order.limit_ticks else ""
+    return f"{order.side} {spec.qty_text(order.qty_lots)} {order.kind}{at}{' to reduce' if order.reduce_only else ''}"
 
 
 def render(summary: Mapping[str, Any], rows: Sequence[tuple[int, str, str, str, str, str]], title: str, note: str) -> RenderableType:
@@ -92,11 +95,11 @@ def _places(text: str) -> str:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> RenderableType:
-    table = Table(title=f"{title} ({len(rows)})", title_justify="left", expand=True, show_edge=False)
+    table = Table(title=f"{title} ({len(rows)})", title_justify="left", expand=True, box=None, header_style="bold underline")
     for column in columns:
         table.add_column(column, justify="left" if column in ("instrument", "side", "kind", "status") else "right")
     for row in rows[:ROWS_SHOWN]:
-        table.add_row(*(row[column] or "-" for column in columns))
+        table.add_row(*((_places(row[column]) if column in MONEY else row[column]) or "-" for column in columns))
     if not rows:
         table.add_row(*("-" for _ in columns))
     return table
@@ -112,7 +115,7 @@ def _funnel(funnel: Mapping[str, Any]) -> RenderableType:
 
 
 def _decisions(rows: Sequence[tuple[int, str, str, str, str, str]]) -> RenderableType:
-    table = Table(title="Last decisions", title_justify="left", expand=True, show_edge=False)
+    table = Table(title="Last decisions", title_justify="left", expand=True, box=None, header_style="bold underline")
     for column in ("time (UTC)", "what", "instrument", "code", "observed", "limit"):
         table.add_column(column, overflow="fold")
     for ts_ns, *cells in rows:
