@@ -98,8 +98,12 @@ def make(case: Case, bars: int = 60, **changes: Any) -> tuple[Run, ListJournal]:
     rates = changes.pop("rates", fundings(bars // 7, names, every=7 * MINUTE))
     events = changes.pop("market", None) or market(case, bars)
     spec: dict[str, Any] = {
-        "engine": given_engine, "matcher": case.matcher, "venue": VenueSettings(wallet_e8=WALLET_E8, latency_ns=case.latency_ns), "snapshot_every": 17, **changes,
-    }  # fmt: skip
+        "engine": given_engine,
+        "matcher": case.matcher,
+        "venue": VenueSettings(wallet_e8=WALLET_E8, latency_ns=case.latency_ns),
+        "snapshot_every": 17,
+        **changes,
+    }
     return a_run(events, journal, rates, own(case), case.instruments, **spec), journal
 
 
@@ -119,7 +123,7 @@ def test_replay_equals_and_recovery_meets_it_from_everywhere(case: Case) -> None
     end = run.engine.snapshot()
     assert again.snapshot() == end
     folded = fresh(journal, case)
-    at = {seq: body for seq, body in journal.snapshots}
+    at = dict(journal.snapshots)
     for n, (event, outputs) in enumerate(journal.steps, 1):
         folded.apply(event, outputs)
         if n in at:

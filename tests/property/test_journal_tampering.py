@@ -15,6 +15,7 @@ from kedge.domain.record import RunStarted
 from kedge.journal import CHUNK_BYTES, FindingKind, Head, Row, VerifyReport, decode_head, sign_head, verify_rows
 from kedge.storage import MemoryJournal, SigningKey, SqliteJournal, SqliteJournalReader, verify_journal
 from kedge.storage.journal_files import head_path
+from kedge.storage.journal_head import SLOT_BYTES
 
 KEY, THIEF = SigningKey.generate(), SigningKey.generate()
 START = RunStarted(
@@ -237,6 +238,48 @@ class TestSealedFile:
         if verify_journal(path, KEY.public).ok:
             with SqliteJournalReader(path) as reader:
                 assert list(reader.raw_rows()) == self.rows
+
+
+class TestHeadFile:
+    """The head file of a whole journal, changed in one slot or in both."""
+
+    @classmethod
+    def setup_class(cls) -> None:
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.path = Path(cls.folder.name) / "run.journal"
+        with SqliteJournal(cls.path, signer=KEY, source="backtest", group_size=2) as journal:
+            journal.start(START)
+            for n in range(1, 7):
+                journal.commit(BarClosed(n + 1, "v:BTCUSDT", n, 10 + n, 12 + n, 9 + n, 11 + n, n), ())
+        cls.whole = head_path(cls.path).read_bytes()
+        with SqliteJournalReader(cls.path) as reader:
+            newest = reader.head()
+        assert newest is not None
+        cls.newest_slot = newest.group % 2
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        cls.folder.cleanup()
+
+    def flip(self, data: st.DataObject, slots: list[int]) -> VerifyReport:
+        changed = bytearray(self.whole)
+        for slot in slots:
+            offset = slot * SLOT_BYTES + data.draw(st.integers(0, SLOT_BYTES - 1), label="byte")
+            changed[offset] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+        head_path(self.path).write_bytes(changed)
+        return verify_journal(self.path, KEY.public)
+
+    @given(st.data(), st.integers(0, 1))
+    def test_any_flipped_bit_is_told_and_the_other_slot_proves_the_tail(self, data: st.DataObject, slot: int) -> None:
+        report = self.flip(data, [slot])
+        assert report.ok, report.findings
+        lag = ["the head file lags by one group: the writer stopped, or is, between the group and the copy"]
+        torn = ["a slot of the head file is unreadable: a crash tore the write, or somebody changed it"]
+        assert list(report.notes) == (lag + torn if slot == self.newest_slot else torn)
+
+    @given(st.data())
+    def test_a_flipped_bit_in_each_slot_is_found(self, data: st.DataObject) -> None:
+        assert {finding.kind for finding in self.flip(data, [0, 1]).findings} == {FindingKind.HEAD_FILE}
 
 
 def test_heads_are_part_of_the_chain() -> None:

@@ -79,7 +79,7 @@ class Orders:
             The table has no such move, or the fill is of another instrument or side; nothing is changed.
         """
         state = self.by_id[fill.client_order_id]
-        if fill.fill_id in state.fill_ids:
+        if fill.fill_id in state.fill_ids or fill.fill_id in self.strange:
             return None
         if fill.instrument != state.order.instrument or fill.side is not state.order.side:
             raise IllegalTransition(

@@ -90,7 +90,7 @@ class Slot:
         """Start every warm-up again, after a gap too long to bridge."""
         self.memory[:] = 0.0
         self.out[:] = np.nan
-        self.warm_bars = self.volume_avg_lots = 0
+        self.warm_bars = 0
         self.ready = False
 
 

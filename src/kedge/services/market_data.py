@@ -25,7 +25,7 @@ from kedge.market.catalogue import CATALOGUE, instruments_for
 from kedge.market.findings import count_by_code
 from kedge.market.grid import derive_instrument
 from kedge.market.grid_bars import GridBars, bar_events, to_grid_bars
-from kedge.market.intervals import interval_text
+from kedge.market.intervals import interval_text, parse_interval
 from kedge.market.validation import validate
 from kedge.simulation.exchange import FundingRate
 
@@ -125,6 +125,7 @@ def load_market(
 def load_series(path: Path, instrument: Instrument | None = None, *, tz: str | None = None) -> Series:
     """One file of bars, validated and on its instrument's grid."""
     file = read_bars(path, tz=tz)
+    _refuse_other_interval(path, file.raw.table.interval_ms)
     validated = validate(file.raw)
     table = validated.accepted
     if not len(table):
@@ -146,6 +147,17 @@ def load_series(path: Path, instrument: Instrument | None = None, *, tz: str | N
     if quarantined:
         assumptions["quarantined rows"] = ", ".join(f"{code} {count}" for code, count in sorted(quarantined.items()))
     return Series(name, records, bars, table.interval_ms, source, quarantined, assumptions)
+
+
+def _refuse_other_interval(path: Path, interval_ms: int) -> None:
+    """A name such as `BTCUSDT-5m.parquet` that contradicts the bars inside: one of the two is wrong, and which is not ours to guess."""
+    named = re.findall(r"(?<![0-9A-Za-z])[1-9][0-9]{0,4}[smhdw](?![0-9A-Za-z])", path.name)
+    if named and interval_ms not in map(parse_interval, named):
+        raise InvalidInput(
+            f"{path.name} holds bars of {interval_text(interval_ms)}",
+            why=f"its name says {', '.join(named)}",
+            fix="fetch it again, or give it the right name",
+        )
 
 
 def instrument_id_of(path: Path, file: BarFile) -> InstrumentId:
@@ -249,7 +261,7 @@ def _load_fundings(
         else "none charged: no funding file was given"
         for symbol, one in by_symbol.items()
     }
-    return sorted(rates), sources, words
+    return sorted(rates), sorted(sources, key=lambda source: source.instrument), words  # a run's name does not depend on their order
 
 
 def _with_changes(events: Iterator[BarClosed | FeedGap], changes: Sequence[InstrumentChanged]) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from kedge.domain.events import BarClosed, CashMoved, Event, FundingSettled, Ord
 from kedge.domain.orders import FillCause, Liquidity, OrderIntent, Side, TimeInForce
 from kedge.domain.units import E8, money_e8
 from kedge.kernel.account import EQUITY, FEES, FLOWS, FUNDING, GROSS, WALLET
+from kedge.simulation.bar_matcher import BarCosts, BarMatcher
 from kedge.simulation.exchange import INSURANCE, ExchangeCore, FundingRate
 
 from ...builders import AAA, BBB, MINUTE, T0, WALLET_E8, bar, instrument, order, venue
@@ -250,14 +251,17 @@ def test_a_gap_liquidates_at_the_open_and_insurance_covers_the_rest(with_order: 
 
 
 def test_a_loss_beyond_the_wallet_is_covered_however_it_came() -> None:
-    """A fill at the open so far away that the wallet is gone, with nothing else open."""
-    core = held(priced(), 90_000)
-    core.account[WALLET] -= 9_900 * E8
-    core.account[EQUITY] -= 9_900 * E8
+    """The open is safe, but a wide spread makes the way out cost more than is left, and then nothing is open any more."""
+    wide = BarMatcher(BarCosts(half_spread_ticks=30, impact_bps=0, participation_e8=E8))
+    core = held(priced(venue(matcher=wide)), 90_000)
+    gone = int(core.account[EQUITY]) - 200 * E8
+    core.account[WALLET] -= gone
+    core.account[EQUITY] -= gone
     place(core, order("out", SELL, 90_000, reduce_only=True), 2)
-    play(core, [bar(3, 900, open=900)])
+    events = play(core, [bar(3)])
+    assert [type(e) for e in events] == [OrderFilled, CashMoved]
     assert int(core.lots[0]) == 0
-    assert core.account[WALLET] == 0
+    assert core.account[WALLET] == core.account[EQUITY] == 0
 
 
 def test_a_short_is_liquidated_upwards() -> None:
