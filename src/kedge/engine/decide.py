@@ -181,7 +181,9 @@ class Decider:
 
     def _work(self, slot: Slot) -> None:
         """Send what leads from the position to the target, unless something is already on its way."""
-        if slot.blocked or slot.work_timer or slot.attempt >= self.settings.attempts_max or not slot.decision_id:
+        if slot.blocked or slot.attempt >= self.settings.attempts_max or not slot.decision_id:
+            return
+        if WORK_TIMER + slot.instrument in self.state.timers:
             return
         if self.state.risk_state is RiskState.HALTED or self.state.orders.of(slot.instrument):
             return

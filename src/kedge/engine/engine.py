@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kedge.domain.events import Event
 from kedge.domain.instrument import Instrument
-from kedge.domain.outputs import Output
+from kedge.domain.outputs import Output, TimerSet
 from kedge.engine.decide import Decider
 from kedge.engine.fold import Fold
 from kedge.engine.settings import EngineSettings
@@ -60,6 +60,10 @@ class Engine:
         self._observe(event)
         for output in outputs:
             self._fold.absorb(output)
+
+    def timers(self) -> tuple[TimerSet, ...]:
+        """Timers that are set and have not fired, by due time: whoever recovers an engine sets them again."""
+        return tuple(TimerSet(timer_id=name, due_ts_ns=due) for name, due in sorted(self.state.timers.items(), key=lambda t: (t[1], t[0])))
 
     def snapshot(self) -> bytes:
         """The whole state as canonical bytes."""

@@ -209,8 +209,7 @@ class Fold:
         revalue(state.account, state.lots, state.costs, state.marks, state.tick_values)  # peak and losses wait for a true mark
 
     def _timer(self, event: TimerFired) -> None:
-        if event.timer_id.startswith(WORK_TIMER):
-            self._slots[event.timer_id.removeprefix(WORK_TIMER)].work_timer = False
+        self.state.timers.pop(event.timer_id, None)
 
     def _nothing(self, _: Event) -> None:
         """Commands and endings are recorded; what follows from them is decided and absorbed as outputs."""
@@ -268,8 +267,7 @@ class Fold:
         self.state.gate.note_message(self.state.ts_ns)
 
     def _timer_set(self, timer: TimerSet) -> None:
-        if timer.timer_id.startswith(WORK_TIMER):
-            self._slots[timer.timer_id.removeprefix(WORK_TIMER)].work_timer = True
+        self.state.timers[timer.timer_id] = timer.due_ts_ns
 
     def _risk_changed(self, change: RiskStateChanged) -> None:
         state = self.state

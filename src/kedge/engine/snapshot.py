@@ -25,7 +25,7 @@ _ARRAYS = ("account", "lots", "costs", "marks", "tick_values")
 _SCALARS = ("halt_code", "halt_day", "ts_ns", "decisions", "round_trips", "differences", "last_trouble")
 _SLOT_SCALARS = (
     "ts_ns", "mark_ts_ns", "ready", "warm_bars", "volume_avg_lots", "exposure_e8",
-    "target_lots", "decision_id", "leg", "attempt", "blocked", "work_timer",
+    "target_lots", "decision_id", "leg", "attempt", "blocked",
 )  # fmt: skip
 _FUNNEL = ("bars", "gaps", "decisions", "sized", "sent", "filled", "vetoed", "refused")
 
@@ -41,6 +41,7 @@ class _Snapshot(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     live: list[OrderState]
     finished: list[OrderState]
     strange: list[str]
+    timers: dict[str, int]
     gate: dict[str, Any]
 
 
@@ -59,6 +60,7 @@ def dump_state(state: EngineState) -> bytes:
             live=[order for slot in state.by_index for order in orders.of(slot.instrument).values()],
             finished=[orders.by_id[client_id] for client_id in orders.finished],
             strange=list(orders.strange),
+            timers=state.timers,
             gate={
                 "sent_ns": list(gate.sent_ns),
                 "messages_ns": list(gate.messages_ns),
@@ -101,6 +103,7 @@ def load_state(state: EngineState, data: bytes) -> None:
         _load_slot(slot, snapshot.slots[slot.instrument])
     for name in _FUNNEL:
         setattr(state.funnel, name, snapshot.funnel[name])
+    state.timers = snapshot.timers
     _load_orders(state, snapshot)
     _load_gate(state, snapshot.gate)
 

@@ -52,7 +52,6 @@ class Slot:
         "ts_ns",
         "volume_avg_lots",
         "warm_bars",
-        "work_timer",
     )
 
     def __init__(self, index: int, spec: Instrument, features: FeatureSet, lots_view: Sequence[int]) -> None:
@@ -74,7 +73,6 @@ class Slot:
         self.leg = 0
         self.attempt = 0
         self.blocked = False
-        self.work_timer = False
         self.describe(spec)
 
     def describe(self, spec: Instrument) -> None:
@@ -154,3 +152,4 @@ class EngineState:
         self.round_trips = 0
         self.differences = 0
         self.last_trouble = ""
+        self.timers: dict[str, int] = {}

@@ -31,7 +31,6 @@ from kedge.kernel.account import (
 )
 from kedge.kernel.fees import fee_e8
 from kedge.kernel.funding import funding_paid_e8
-from kedge.kernel.limits import worst_case_lots
 from kedge.kernel.margin import book_maintenance_e8, initial_margin_e8, liquidation_ticks
 from kedge.simulation.matching import Done, Match, Matcher, WorkingOrder
 
@@ -315,12 +314,14 @@ class ExchangeCore:
             sells = sum(
                 w.leaves_lots for w in self.working[spec.instrument_id].values() if w.order.side is Side.SELL and not w.order.reduce_only
             )
-            worst = worst_case_lots(int(self.lots[k]), buys, sells, order.signed_lots if k == slot else 0)
+            signed = order.signed_lots if k == slot else 0
+            longest, shortest = int(self.lots[k]) + buys + max(0, signed), sells - int(self.lots[k]) - min(0, signed)
+            worst = max(longest, shortest, 0)
             if worst > spec.position_max_lots:
                 return "110090", "position would exceed the maximum"
             at_ticks = max(ticks, int(self.marks[k])) if k == slot else int(self.marks[k])
             value = spec.notional_e8(at_ticks, worst)
-            needed += int(initial_margin_e8(value, int(self.leverages[k]), int(self.lots[k] >= 0), int(self.taker_fees[k])))
+            needed += int(initial_margin_e8(value, int(self.leverages[k]), int(longest >= shortest), int(self.taker_fees[k])))
         if needed > self._account_view[EQUITY]:
             return "110007", "ab not enough for new order"
         return None

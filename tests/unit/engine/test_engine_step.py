@@ -491,6 +491,7 @@ def test_what_the_rate_holds_back_follows_a_second_later() -> None:
     assert [o.code for o in outputs if isinstance(o, OrderRefused)] == ["ORDER_RATE"]
     due = T0 + MINUTE + S
     assert outputs[-1] == TimerSet(timer_id=f"work:{AAA}", due_ts_ns=due)
+    assert one.timers() == (outputs[-1],), "whoever recovers this engine sets it again"
     for n, made in enumerate(orders):
         one.step(filled(made, T0 + MINUTE + 1, 1_000, fill_id=f"f{n}"))
     assert [o.qty_lots for o in sent(one.step(TimerFired(due, f"work:{AAA}")))] == [1_000] * 3
