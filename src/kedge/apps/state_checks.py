@@ -13,6 +13,7 @@ from kedge.domain.errors import KedgeError
 from kedge.journal.rows import decode_head
 from kedge.ops.process_lock import holder_of
 from kedge.ops.status_file import LOCK_NAME
+from kedge.storage.journal_head import newest_copy
 from kedge.storage.journal_reader import SqliteJournalReader
 
 GIB = 1024**3
@@ -93,7 +94,7 @@ def last_journal(folder: Path) -> Answer:
             signed = reader.head()
     except KedgeError as error:
         return "fail", error.what, verify
-    copied = decode_head(heads[-1].read_bytes())
+    copied = decode_head(newest_copy(heads[-1].read_bytes()).body)
     if signed is None or copied is None or copied.run_id != signed.run_id or not 0 <= signed.group - copied.group <= 1:
         return "fail", f"{name} and its head file disagree", verify
     if copied.group < signed.group:

@@ -1,6 +1,6 @@
 """The journal in a SQLite file: one writer, write-ahead log, one transaction for each group.
 
-Rules: a group is durable (fsync of the log) before its call returns; then its head is copied to `<journal>.head`, so
+Rules: a group is durable (fsync of the log) before its head is copied to `<journal>.head` and the call returns, so
 that the copy is never ahead and lags by at most one group. A file that disagrees with its copy is not written to.
 """
 
@@ -16,6 +16,7 @@ from kedge.domain.errors import InvalidInput, KedgeError, RecordingFailed
 from kedge.domain.ports import Clock
 from kedge.journal import ChainedJournal, Head, Redactor, Row, Signer, Snapshot, sign_seal
 from kedge.storage.journal_files import WriterLock, chunks_of, head_path, remove_file, replace_file, seal_path
+from kedge.storage.journal_head import HeadFile, check_fits
 from kedge.storage.journal_reader import APPLICATION_ID, as_kedge_error, check_layout, sqlite_errors
 from kedge.storage.journal_tail import read_tail
 
@@ -24,7 +25,7 @@ _SCHEMA = (
     "CREATE TABLE rows (seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL)",
     "CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL)",
 )
-_WAL_PAGES = 4_096
+_WAL_PAGES = 512
 
 
 class SqliteJournal(ChainedJournal):
@@ -67,6 +68,7 @@ class SqliteJournal(ChainedJournal):
         self._key: Signer = signer
         self.crash_recovered = False
         self._closed = False
+        self._head_file = HeadFile(head_path(self.path))
         if not self.path.parent.is_dir() or self.path.is_dir():
             raise InvalidInput(
                 f"journal path {self.path}", why="its folder does not exist, or it is one", fix="make the folder, name a file"
@@ -77,6 +79,7 @@ class SqliteJournal(ChainedJournal):
             try:
                 self._continue()
             except BaseException:
+                self._head_file.close()
                 self._db.close()
                 raise
         except BaseException:
@@ -115,11 +118,14 @@ class SqliteJournal(ChainedJournal):
                 self._seal()
         finally:
             self._refusal = "it was closed"
+            self._head_file.close()
             self._db.close()
             self._lock.release()
 
     def _persist(self, rows: list[Row], head: Head | None, snapshot: Snapshot | None) -> None:
         db = self._db
+        if head and not head.group:
+            check_fits(head)
         try:
             db.execute("BEGIN IMMEDIATE")
             db.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows)
@@ -140,9 +146,9 @@ class SqliteJournal(ChainedJournal):
 
     def _copy_head(self, head: Head) -> None:
         try:
-            replace_file(head_path(self.path), encode(head))
+            self._head_file.write(head)
         except OSError as error:
-            raise _failed(head_path(self.path), error) from None
+            raise _failed(self._head_file.path, error) from None
 
     def _continue(self) -> None:
         with sqlite_errors(self.path):

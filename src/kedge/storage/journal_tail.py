@@ -9,6 +9,7 @@ from kedge.domain.canonical import GENESIS, chain_hash
 from kedge.domain.errors import IntegrityError
 from kedge.journal import Head, Signer, Tail, decode_head
 from kedge.storage.journal_files import head_path, read_if_there
+from kedge.storage.journal_head import newest_copy
 
 _FIX = "keep the files as evidence, run `kedge audit verify`, restore a backup or start another journal"
 
@@ -48,16 +49,20 @@ def read_tail(db: sqlite3.Connection, path: Path, key: Signer) -> tuple[Tail | N
 def _check_head(path: Path, head: Head, key: Signer, *, seq: int, previous: bytes, link_holds: bool) -> None:
     if head.key_id != key.key_id:
         raise _refuse(path, f"it is signed with key {head.key_id}, this process has {key.key_id}")
-    # Ed25519 is deterministic, so the signer can check its own signature
-    if head.signature != key.sign(head.claim()).hex():
+    if not _signed(head, key):
         raise _refuse(path, f"the signature of the head in row {seq} is wrong")
     if head.seq != seq or head.last_hash != previous.hex() or not link_holds:
         raise _refuse(path, f"the head in row {seq} does not follow from row {seq - 1}")
 
 
-def _lags(path: Path, head: Head, body: bytes | None, key: Signer) -> bool:
-    copy = None if body is None else decode_head(body)
-    if body is not None and (copy is None or copy.key_id != key.key_id or copy.signature != key.sign(copy.claim()).hex()):
+def _signed(head: Head, key: Signer) -> bool:
+    # Ed25519 is deterministic, so the signer can check its own signature
+    return head.key_id == key.key_id and head.signature == key.sign(head.claim()).hex()
+
+
+def _lags(path: Path, head: Head, file: bytes | None, key: Signer) -> bool:
+    copy = None if file is None else decode_head(newest_copy(file, lambda slot: _signed(slot, key)).body)
+    if file is not None and (copy is None or not _signed(copy, key)):
         raise _refuse(path, "the head file is damaged or signed with another key")
     if copy is not None and copy.run_id != head.run_id:
         raise _refuse(path, f"the head file belongs to run {copy.run_id}, the journal holds {head.run_id}")

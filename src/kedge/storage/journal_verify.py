@@ -9,6 +9,7 @@ from kedge.domain.canonical import digest
 from kedge.domain.errors import Conflict, IntegrityError
 from kedge.journal import Finding, FindingKind, Row, Verifier, VerifyReport, check_seal, decode_seal, verify_rows
 from kedge.storage.journal_files import chunks_of, head_path, read_if_there, seal_path
+from kedge.storage.journal_head import HeadCopy, newest_copy
 from kedge.storage.journal_reader import SqliteJournalReader
 
 _ATTEMPTS = 50
@@ -34,14 +35,15 @@ def verify_journal(path: Path, public_key: Verifier) -> VerifyReport:
     try:
         with SqliteJournalReader(path) as reader:
             snapshot_seqs = reader.snapshot_seqs()
-            head_copy, stop = _still_moment(reader)
+            head_file, stop = _still_moment(reader)
+            copy = None if head_file is None else newest_copy(head_file, lambda head: head.signed_by(public_key))
             rows = _Rows(reader, stop)
-            report = verify_rows(rows, public_key, head_copy=head_copy, copy_expected=True)
+            report = verify_rows(rows, public_key, head_copy=copy.body if copy else None, copy_expected=True)
             more = rows.unreadable or list(_snapshot_findings(reader, snapshot_seqs, report.snapshots))
     except IntegrityError as error:
         finding = Finding(None, FindingKind.UNREADABLE, f"{error.what}: {error.why}")
         return VerifyReport(ok=False, records=0, findings=(*sealed, finding))
-    return _joined(report, [*sealed, *more])
+    return _joined(report, [*sealed, *more], _slot_notes(copy))
 
 
 class _Rows:
@@ -101,7 +103,11 @@ def _seal_findings(path: Path, public_key: Verifier) -> Iterator[Finding]:
         yield Finding(None, FindingKind.CHUNK, sentence)
 
 
-def _joined(report: VerifyReport, more: list[Finding]) -> VerifyReport:
+def _slot_notes(copy: HeadCopy | None) -> tuple[str, ...]:
+    return ("a slot of the head file is unreadable: a crash tore the write, or somebody changed it",) if copy and copy.damaged else ()
+
+
+def _joined(report: VerifyReport, more: list[Finding], notes: tuple[str, ...]) -> VerifyReport:
     findings = (*report.findings, *more)
     return VerifyReport(
         ok=not findings,
@@ -112,5 +118,5 @@ def _joined(report: VerifyReport, more: list[Finding]) -> VerifyReport:
         run_id=report.run_id,
         last_hash=report.last_hash,
         snapshots=report.snapshots,
-        notes=report.notes,
+        notes=(*report.notes, *notes),
     )
