@@ -46,8 +46,8 @@ def main() -> None:
     given = parser.parse_args()
     pieces = [
         "# Performance",
-        "Written by `make bench`; nothing here is asserted by a test. Rates are per CPU second unless a row says otherwise, and each stands "
-        "beside a limit or a plain loop measured in the same run.",
+        "Written by `make bench`; nothing here is asserted by a test. Rates are per CPU second unless a row says otherwise, and each "
+        "stands beside a limit or a plain loop measured in the same run.",
         f"Machine: {machine()}; {time.strftime('%Y-%m-%d', time.gmtime())}.",
     ]
     for title, script, quick in PARTS:

@@ -28,9 +28,9 @@ def main() -> None:
     run = Run(
         first_record(demo_spec(settings, market, None, None), "demo"), market.events, market.fundings, MemoryJournal(source="synthetic")
     )
-    recent = Recent(run.session.send, run.started.instruments)
+    recent = Recent(run.session.send, run.started.instruments, lambda: run.engine.state.ts_ns)
     run.session.send = recent.send  # type: ignore[method-assign]
-    run.drive(every=1, then=lambda event: setattr(recent, "now_ns", event.ts_ns))
+    run.drive()
     console = Console(record=True, width=132, file=io.StringIO(), force_terminal=True)
     note = f"speed {settings.settings.demo.speed} · {settings.settings.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
     console.print(render(run.engine.summary(), list(recent.rows), "DEMO · SYNTHETIC", note))

@@ -29,8 +29,9 @@ def read(folder: Path, name: str) -> tuple[Any, Floats, Floats]:
 
 def off_grid(values: Floats, step_e8: int) -> Any:
     """Rows whose value is not the float nearest to a whole number of steps."""
-    steps = np.rint(values * 1e8 / step_e8)
-    return np.argwhere(steps * step_e8 / 1e8 != values)[:, 0]
+    per_unit = 1e8 / step_e8  # whole, or whole steps of ten and more units: either way one exact division
+    steps = np.rint(values * per_unit)
+    return np.argwhere(steps / per_unit != values)[:, 0]
 
 
 def in_force(records: tuple[Instrument, ...], open_ts_ns: Any, index: int) -> Any:
@@ -67,7 +68,7 @@ def test_grid_changes_on_the_first_midnight_that_no_bar_contradicts(data_folder:
     [
         ("binance-usdm-FETUSDT-1h", None, None),
         ("binance-usdm-DOGEUSDT-30m", "0.00001", "1"),
-        ("binance-spot-LUNAUSDT-1h", None, None),
+        ("binance-spot-LUNAUSDT-1h", "0.00001", "0.001"),
         ("bybit-linear-BTCUSDT-5m", "0.1", "0.001"),
         ("bybit-linear-SOLUSDT-15m", "0.001", "0.1"),
     ],

@@ -18,12 +18,13 @@ from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
 from kedge.ops.build import code_sha256, engine_version
 from kedge.ops.config import Config, load_config
-from kedge.ops.state_folder import JOURNAL_NAME, keys_folder, run_folder
+from kedge.ops.state_folder import JOURNAL_NAME, data_folder, keys_folder, run_folder
 from kedge.services.backtest import Run, RunSpec, assumptions_of, first_record
 from kedge.services.market_data import MarketData, load_market
 from kedge.storage.journal_memory import MemoryJournal
 from kedge.storage.journal_sqlite import SqliteJournal
 from kedge.storage.keys import load_or_create_key
+from kedge.storage.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +58,8 @@ def run(
     Parameters
     ----------
     data
-        A file of bars per instrument (CSV, Parquet, Feather, freqtrade JSON); repeat for a portfolio.
+        A file of bars per instrument (CSV, Parquet, Feather, freqtrade JSON), or the hash of an imported one; repeat for a
+        portfolio.
     strategy
         `trend` or `mean_reversion`; the configured one by default.
     funding
@@ -84,7 +86,8 @@ def run(
         Print JSON.
     """
     settings = load_config(config, flags={"state_dir": state_dir})
-    market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument))
+    store = SnapshotStore(data_folder(settings.state_folder))
+    market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument), store=store)
     spec = _spec(settings, market, strategy or settings.settings.strategy.name, param, wallet, OrderKind(entry), matcher, seed)
     started = first_record(spec, "bt")
     finished = _journalled(settings, started, market) if journal else _in_memory(started, market)
@@ -125,7 +128,7 @@ def _spec(
         assumptions={**assumptions_of(costs, venue, matcher), **market.assumptions},
         source="replay",
         speed="max",
-        seed=seed,
+        seed=wiring.checked_seed(seed),
         engine_version=engine_version(),
         code_sha256=code_sha256(),
         snapshot_every=settings.settings.journal.snapshot_every,
@@ -139,6 +142,7 @@ def _in_memory(started: RunStarted, market: MarketData) -> Run:
 def _journalled(settings: Config, started: RunStarted, market: MarketData) -> Run:
     """Run into a folder of its own beside the final one, which it then replaces: a broken run never looks whole."""
     final = run_folder(settings.state_folder, started.run_id)
+    _clear_unfinished(final.parent)
     building = final.with_name(f".{final.name}.{os.getpid()}")
     building.mkdir(parents=True, exist_ok=True)
     try:
@@ -160,6 +164,24 @@ def _journalled(settings: Config, started: RunStarted, market: MarketData) -> Ru
             shutil.rmtree(building)
         raise
     return finished
+
+
+def _clear_unfinished(runs: Path) -> None:
+    """Remove what killed backtests left: folders named by a process that lives no more."""
+    for left in runs.glob(".bt-*"):
+        pid = left.name.rpartition(".")[2]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _put_in_place(building: Path, final: Path) -> None:
@@ -184,3 +206,5 @@ def draw(target: Console, payload: dict[str, Any]) -> None:
     refused = [(f"refused by the venue: {code}", count) for code, count in funnel["refused"].items()]
     print_rows(target, ("funnel", "count"), steps + vetoes + refused)
     print_rows(target, ("assumed", "how"), payload["assumptions"].items())
+    if payload["risk_state"] != "running":
+        target.print(f"trading ended {payload['risk_state']} ({payload['halt_code']}): see docs/limits.md, or widen limits for research")

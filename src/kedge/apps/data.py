@@ -24,7 +24,8 @@ from kedge.market.intervals import interval_text, parse_interval, utc_text
 from kedge.market.quality import Quality, quality, summary_text
 from kedge.market.validation import Validated
 from kedge.market.validation import validate as validate_bars
-from kedge.ops.folders import default_state_folder
+from kedge.ops.config import load_config
+from kedge.ops.state_folder import data_folder
 from kedge.storage.snapshots import Manifest, SnapshotMeta, SnapshotStore
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _now_ms() -> int:
 
 
 def _default_store() -> Path:
-    return default_state_folder() / "data"
+    return data_folder(load_config().state_folder)
 
 
 def _other(against: Path) -> Any:

@@ -17,7 +17,7 @@ from kedge.apps import exit_codes, wiring
 from kedge.apps.output import console, emit
 from kedge.apps.view import Recent, render, utc_text
 from kedge.domain.errors import InvalidInput
-from kedge.domain.events import Event
+from kedge.domain.events import BarClosed, Event
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import DataSource
 from kedge.domain.units import NS_PER_S
@@ -140,7 +140,7 @@ def _first_bars(events: Iterable[Event], bars: int) -> Iterator[Event]:
     """The events up to the last of so many different bar times."""
     last_ns = seen = 0
     for event in events:
-        if event.ts_ns > last_ns:
+        if isinstance(event, BarClosed) and event.ts_ns > last_ns:
             last_ns, seen = event.ts_ns, seen + 1
         if seen > bars:
             return
@@ -202,12 +202,12 @@ def _play(settings: Config, started: Any, market: Market, *, quiet: bool) -> dic
         folder / JOURNAL_NAME, signer=key, source=started.source, group_size=group, redactor=wiring.redactor(settings)
     ) as journal:
         run = Run(started, paced(market.events, pace), market.fundings, journal)
-        recent = Recent(run.session.send, run.started.instruments)
+        recent = Recent(run.session.send, run.started.instruments, lambda: run.engine.state.ts_ns)
         run.session.send = recent.send  # type: ignore[method-assign]  # the view listens in on the way to the venue
         mark_ready()
         with _stopping(run), _screen(settings, run, recent, market.source, quiet) as tick:
             tick(force=True)
-            run.drive(every=1, then=lambda event: tick(event))
+            run.drive(every=1, then=lambda _: tick())
             tick(force=True)
         journal.close(seal=True)
     return _status(run, market.source)
@@ -230,7 +230,7 @@ def _stopping(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _screen(settings: Config, run: Run, recent: Recent, source: str, quiet: bool) -> Iterator[Any]:
-    """Yields `tick(event)`, which refreshes view and status file when they are due."""
+    """Yields `tick()`, which refreshes view and status file when they are due."""
     target = console()
     title = f"DEMO · {source.upper()} · {run.started.run_id}"
     note = f"speed {settings.settings.demo.speed} · {settings.settings.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
@@ -254,9 +254,7 @@ class _Ticker:
         self._target, self._live, self._title, self._note = target, live, title, note
         self._view_at = self._status_at = self._line_at = 0.0
 
-    def __call__(self, event: Event | None = None, *, force: bool = False) -> None:
-        if event is not None:
-            self._recent.now_ns = event.ts_ns
+    def __call__(self, *, force: bool = False) -> None:
         now = time.monotonic()
         if force or now >= self._status_at:
             self._status_at = now + STATUS_S

@@ -6,7 +6,7 @@ Pure rendering: everything shown comes from the engine's summary and the last ou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -24,19 +24,24 @@ MONEY = frozenset({"notional", "unrealised"})
 
 
 class Recent:
-    """The last outputs worth showing, newest first; stands between the loop and the gateway."""
+    """The last outputs worth showing, newest first; stands between the loop and the gateway.
 
-    def __init__(self, send: Any, instruments: Sequence[Instrument]) -> None:
-        self._send = send
+    Parameters
+    ----------
+    now_ns : callable
+        The venue's time of the event that is being answered.
+    """
+
+    def __init__(self, send: Any, instruments: Sequence[Instrument], now_ns: Callable[[], int]) -> None:
+        self._send, self._now_ns = send, now_ns
         self._specs = {i.instrument_id: i for i in instruments}
         self.rows: deque[tuple[int, str, str, str, str, str]] = deque(maxlen=DECISIONS_SHOWN)
-        self.now_ns = 0
 
     def send(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             row = describe(output, self._specs)
             if row is not None:
-                self.rows.appendleft((self.now_ns, *row))
+                self.rows.appendleft((self._now_ns(), *row))
         self._send(outputs)
 
 
@@ -85,7 +90,7 @@ def _money(summary: Mapping[str, Any]) -> RenderableType:
         ("funding paid", _places(summary["funding_paid"])),
     ]
     for start in (0, 4):
-        grid.add_row(*(Text(f"{name}: ", style="dim") + Text(value, style="bold") for name, value in cells[start : start + 4]))
+        grid.add_row(*(Text.assemble((f"{name}: ", "dim"), (value, "bold")) for name, value in cells[start : start + 4]))
     return grid
 
 
@@ -119,7 +124,7 @@ def _decisions(rows: Sequence[tuple[int, str, str, str, str, str]]) -> Renderabl
     for column in ("time (UTC)", "what", "instrument", "code", "observed", "limit"):
         table.add_column(column, overflow="fold")
     for ts_ns, *cells in rows:
-        table.add_row(utc_text(ts_ns), *(cell or "-" for cell in cells))
+        table.add_row(utc_text(ts_ns), *(Text(cell or "-") for cell in cells))
     return table
 
 

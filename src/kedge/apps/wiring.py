@@ -11,7 +11,8 @@ import msgspec
 from kedge.domain.errors import InvalidInput, NotFound
 from kedge.domain.instrument import Instrument
 from kedge.domain.orders import OrderKind
-from kedge.domain.units import money_e8
+from kedge.domain.units import money_e8, money_text
+from kedge.engine.engine import WALLET_PROVED_MAX_E8
 from kedge.engine.settings import EngineSettings
 from kedge.journal.redaction import Redactor
 from kedge.market.catalogue_record import load_instrument_record
@@ -51,6 +52,7 @@ def engine_settings(
         start_ts_ns=start_ts_ns,
         interval_ns=interval_ns,
         limits=limits,
+        confidence_min_e8=to_e8(config.settings.strategy.confidence_min),
         execution=ExecutionPolicy(entry=entry, limit_life_ns=2 * interval_ns, slice_notional_frac_e8=slice_e8),
     )
 
@@ -60,7 +62,19 @@ def wallet_e8(config: Config, wallet: str | None) -> int:
     amount = money_e8(wallet, field="--wallet") if wallet is not None else to_e8(config.settings.wallet)
     if amount <= 0:
         raise InvalidInput(f"--wallet is {wallet}", why="trading needs money", fix="pass a positive amount")
+    if amount > WALLET_PROVED_MAX_E8:
+        largest = money_text(WALLET_PROVED_MAX_E8, places=0)
+        raise InvalidInput(
+            f"wallet is {money_text(amount, places=2)}", why=f"books are proved exact up to {largest}", fix=f"start with at most {largest}"
+        )
     return amount
+
+
+def checked_seed(seed: int) -> int:
+    """A seed that every record can hold."""
+    if not 0 <= seed < 2**63:
+        raise InvalidInput(f"--seed is {seed}", why="a seed is a whole number from 0 to 2^63 - 1", fix="such as --seed 7")
+    return seed
 
 
 def venue_settings(config: Config, money_e8: int) -> VenueSettings:
@@ -87,8 +101,8 @@ def instrument_file(path: Path | None) -> Instrument | None:
         return None
     try:
         plain = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise NotFound(f"instrument record {path}", why="there is no such file", fix="see docs/instruments.md") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise NotFound(f"instrument record {path}", why="nothing is there, or it is a folder", fix="see docs/instruments.md") from None
     except ValueError as error:
         raise InvalidInput(
             f"instrument record {path}: {error}", why="not JSON", fix="see docs/instruments.md for a complete record"

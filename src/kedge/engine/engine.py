@@ -43,7 +43,7 @@ class Engine:
     def __init__(self, settings: EngineSettings, instruments: Sequence[Instrument], strategy: Strategy | None = None) -> None:
         self.settings = settings
         self.strategy = strategy if strategy is not None else make_strategy(settings.strategy, settings.params)
-        prove_account(instruments, wallet_max_e8=WALLET_PROVED_MAX_E8)
+        prove_account(instruments, wallet_max_e8=WALLET_PROVED_MAX_E8, impact_max_bps=0)  # impact is the venue's
         features = FeatureSet(self.strategy.features)
         self.state = EngineState(settings, instruments, features)
         self._fold = Fold(self.state, settings, features)

@@ -28,6 +28,7 @@ DECIMALS_MAX: Final = 8
 PRICE_HEADROOM: Final = 10
 _FLOAT_EXACT: Final = 2**53
 _NOTIONAL_MAX_E8: Final = INT64_MAX // 32  # so that a portfolio of twenty derived instruments still adds up below 2^63
+_USEFUL_E8: Final = 1_000_000 * 10**8  # where the square of a position would pass 2^63, the lot stays as fine as this allows
 _LOTS_MAX: Final = isqrt(INT64_MAX // 2) * 2 // 3  # leaves room for the order that flips a position
 _DOLLARS: Final = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD")
 _QUOTES: Final = (*_DOLLARS, "EUR", "BTC", "ETH", "BNB")
@@ -140,6 +141,10 @@ class _Sizes:
         mark = INT64_MAX // (self.tick_e8 * value_e8)
         return min(top, notional * 2 // 3, mark * 2 // 3)
 
+    def largest_e8(self, lot_decimals: int) -> int:
+        """The largest position's notional at the highest price of the data, in 1e-8 of the quote currency."""
+        return self.position_max_lots(lot_decimals) * (self.price_max_ticks // PRICE_HEADROOM) * self.tick_value_e8(lot_decimals)
+
     def position_max_lots(self, lot_decimals: int) -> int:
         return min(self.wanted_lots(lot_decimals), _LOTS_MAX)
 
@@ -159,7 +164,7 @@ def _lot_decimals(volumes: Array, size: _Sizes) -> tuple[int, str]:
     """Decimals of the lot (negative: tens, hundreds) and the sentence that says why."""
     wanted, words = _wanted_decimals(volumes, size)
     decimals = min(wanted, DECIMALS_MAX - size.price_decimals)
-    while size.wanted_lots(decimals) > _LOTS_MAX:  # the square of a position must stay below 2^63 too
+    while size.wanted_lots(decimals) > _LOTS_MAX and size.largest_e8(decimals) < _USEFUL_E8:
         decimals -= 1
     if decimals < wanted:
         words += "; coarsened so that money on the grid stays whole and below 2^63, volumes are rounded down"

@@ -135,6 +135,7 @@ class StrategyChoice(Section):
     """Which strategy trades, and its parameters."""
 
     name: Name = Field("trend", description="a shipped strategy: trend or mean_reversion")
+    confidence_min: Number = Field(Decimal("0"), ge=0, le=1, description="signals that carry a lower calibrated confidence are vetoed")
     params: dict[str, str | int | bool | None] = Field(
         default_factory=dict, description="its parameters by name; checked by the strategy itself"
     )
@@ -170,7 +171,7 @@ class Settings(Section):
     state_dir: str = Field(
         default_factory=lambda: str(default_state_folder()), min_length=1, description="folder of journals, keys and status; ~ is your home"
     )
-    wallet: Number = Field(Decimal("100000"), gt=0, le=10_000_000_000, description="starting money of simulated accounts, in USDT")
+    wallet: Number = Field(Decimal("100000"), gt=0, le=1_000_000_000, description="starting money of simulated accounts, in USDT")
     costs: Costs = Field(default_factory=Costs, description="trading costs in backtests and the demo")
     limits: Limits = Field(default_factory=Limits, description="pre-trade limits")
     strategy: StrategyChoice = Field(default_factory=StrategyChoice, description="what trades")

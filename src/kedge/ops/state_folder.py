@@ -14,6 +14,11 @@ def keys_folder(state: Path) -> Path:
     return state / "keys"
 
 
+def data_folder(state: Path) -> Path:
+    """Where imported market data is kept."""
+    return state / "data"
+
+
 def run_folder(state: Path, run_id: str) -> Path:
     """Where one run keeps its journal and result."""
     return state / "runs" / run_id

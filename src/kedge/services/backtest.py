@@ -16,8 +16,9 @@ from kedge.domain.events import Event
 from kedge.domain.instrument import Instrument
 from kedge.domain.ports import Journal
 from kedge.domain.record import DataSource, RunStarted
-from kedge.engine.engine import Engine
+from kedge.engine.engine import WALLET_PROVED_MAX_E8, Engine
 from kedge.engine.settings import EngineSettings
+from kedge.kernel.bounds import prove_account
 from kedge.market.path import PATH_RULE
 from kedge.services.trading import run
 from kedge.simulation.bar_matcher import BarCosts, BarMatcher
@@ -105,6 +106,7 @@ def venue_of(started: RunStarted) -> ExchangeCore:
     settings = started.settings
     costs = msgspec.convert(settings["costs"], BarCosts)
     venue = msgspec.convert(settings["venue"], VenueSettings)
+    prove_account(started.instruments, wallet_max_e8=WALLET_PROVED_MAX_E8, impact_max_bps=costs.impact_bps)
     matcher: Matcher = BarMatcher(costs) if settings["matcher"] == "bar" else BookMatcher(seed=started.seed)
     return ExchangeCore(started.instruments, venue, matcher, started.started_ts_ns)
 

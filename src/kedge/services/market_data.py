@@ -18,7 +18,7 @@ from kedge.domain.events import BarClosed, Event, FeedGap, InstrumentChanged
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.record import DataSource
 from kedge.domain.units import NS_PER_MS
-from kedge.feeds.bar_files import BarFile, read_bars
+from kedge.feeds.bar_files import read_bars
 from kedge.feeds.funding_files import read_funding
 from kedge.market.bars import PRICES, BarTable
 from kedge.market.catalogue import CATALOGUE, instruments_for
@@ -28,6 +28,7 @@ from kedge.market.grid_bars import GridBars, bar_events, to_grid_bars
 from kedge.market.intervals import interval_text, parse_interval
 from kedge.market.validation import validate
 from kedge.simulation.exchange import FundingRate
+from kedge.storage.snapshots import SnapshotStore
 
 OFF_GRID_FRAC_MAX = 0.01
 """More bars than this off an instrument's grid, and it is the wrong instrument record."""
@@ -76,6 +77,7 @@ def load_market(
     funding: Sequence[Path] = (),
     *,
     instrument: Instrument | None = None,
+    store: SnapshotStore | None = None,
     tz: str | None = None,
 ) -> MarketData:
     """Read, validate and put on the grid the files of one run.
@@ -83,7 +85,7 @@ def load_market(
     Parameters
     ----------
     data : sequence of Path
-        One file per instrument, all of one interval.
+        One file per instrument, all of one interval; a name that is no file may be a hash in `store`.
     funding : sequence of Path
         Settlements; each file belongs to the instrument that its name or column says.
     instrument : Instrument, optional
@@ -100,7 +102,7 @@ def load_market(
         raise InvalidInput(
             f"{len(data)} data files with one instrument record", why="which file it describes is unclear", fix="pass one data file"
         )
-    series = sorted((load_series(path, instrument, tz=tz) for path in data), key=lambda one: one.instrument_id)
+    series = sorted((load_series(name, instrument, store=store, tz=tz) for name in data), key=lambda one: one.instrument_id)
     ids = [one.instrument_id for one in series]
     if len(set(ids)) != len(ids):
         raise InvalidInput(f"data files of {', '.join(ids)}", why="one file per instrument", fix="join the files of one instrument first")
@@ -122,31 +124,57 @@ def load_market(
     )
 
 
-def load_series(path: Path, instrument: Instrument | None = None, *, tz: str | None = None) -> Series:
-    """One file of bars, validated and on its instrument's grid."""
-    file = read_bars(path, tz=tz)
-    _refuse_other_interval(path, file.raw.table.interval_ms)
+class Bars(NamedTuple):
+    """Validated bars of one source, with what is known of where they came from."""
+
+    table: BarTable
+    label: str
+    sha256: str
+    rows: int
+    quarantined: dict[str, int]
+
+
+def read_source(name: Path, store: SnapshotStore | None, *, tz: str | None = None) -> Bars:
+    """A file, or a snapshot that `kedge data import` kept, by its hash.
+
+    A file that needs a mapping or a choice of instrument is imported first: the importer takes those, a run takes its result.
+    """
+    if store is not None and not name.exists() and re.fullmatch(r"[0-9a-f]{8,64}", str(name)):
+        kept = store.get(str(name))
+        meta = kept.manifest.meta
+        return Bars(kept.bars, meta.source, meta.source_sha256, meta.source_rows, kept.manifest.quarantine_codes)
+    try:
+        file = read_bars(name, tz=tz)
+    except InvalidInput as error:
+        if "--map" in error.fix or "--symbol" in error.fix:
+            fix = f"{error.fix}, to kedge data import; then give --data the hash that it prints"
+            raise InvalidInput(error.what, why=error.why, fix=fix) from None
+        raise
+    _refuse_other_interval(name, file.raw.table.interval_ms)
     validated = validate(file.raw)
-    table = validated.accepted
+    return Bars(validated.accepted, file.label, file.sha256, validated.rows, count_by_code(validated.quarantine))
+
+
+def load_series(name: Path, instrument: Instrument | None = None, *, store: SnapshotStore | None = None, tz: str | None = None) -> Series:
+    """One source of bars, validated and on its instrument's grid."""
+    found = read_source(name, store, tz=tz)
+    table = found.table
     if not len(table):
-        raise InvalidInput(
-            f"{file.label}: no bar passed validation", why=str(count_by_code(validated.quarantine)), fix=f"kedge data validate {path.name}"
-        )
-    records, assumptions = _records_of(instrument_id_of(path, file), table, instrument)
-    bars, off_grid = _on_grid(table, records, path.name)
-    quarantined = _totals([count_by_code(validated.quarantine), {"OFF_TICK": off_grid} if off_grid else {}])
-    name = records[0].instrument_id
+        raise InvalidInput(f"{found.label}: no bar passed validation", why=str(found.quarantined), fix=f"kedge data validate {name.name}")
+    records, assumptions = _records_of(instrument_id_of(found.label, table.symbol), table, instrument)
+    bars, off_grid = _on_grid(table, records, found.label)
+    quarantined = _totals([found.quarantined, {"OFF_TICK": off_grid} if off_grid else {}])
     source = DataSource(
-        label=file.label,
-        sha256=file.sha256,
-        rows=validated.rows,
+        label=found.label,
+        sha256=found.sha256,
+        rows=found.rows,
         first_ts_ns=int(bars.open_ts_ns[0]),
         last_ts_ns=int(bars.close_ts_ns[-1]),
-        instrument=name,
+        instrument=records[0].instrument_id,
     )
     if quarantined:
         assumptions["quarantined rows"] = ", ".join(f"{code} {count}" for code, count in sorted(quarantined.items()))
-    return Series(name, records, bars, table.interval_ms, source, quarantined, assumptions)
+    return Series(records[0].instrument_id, records, bars, table.interval_ms, source, quarantined, assumptions)
 
 
 def _refuse_other_interval(path: Path, interval_ms: int) -> None:
@@ -160,12 +188,12 @@ def _refuse_other_interval(path: Path, interval_ms: int) -> None:
         )
 
 
-def instrument_id_of(path: Path, file: BarFile) -> InstrumentId:
+def instrument_id_of(label: str, symbol: str) -> InstrumentId:
     """Venue and symbol from a name such as `bybit-linear-BTCUSDT-5m.parquet`; the venue is 'file' where none is named."""
-    symbol = re.sub(r"[^0-9A-Za-z_.]", "", file.raw.table.symbol) or "DATA"
-    before = path.name.partition(symbol)[0].rstrip("-_ ") if symbol in path.name else ""
+    plain = re.sub(r"[^0-9A-Za-z_.]", "", symbol) or "DATA"
+    before = label.partition(plain)[0].rstrip("-_ ") if plain in label else ""
     venue = before if re.fullmatch(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*", before) else "file"
-    return f"{venue}:{symbol}"
+    return f"{venue}:{plain}"
 
 
 def _records_of(instrument_id: InstrumentId, table: BarTable, given: Instrument | None) -> tuple[tuple[Instrument, ...], dict[str, str]]:

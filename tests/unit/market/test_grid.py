@@ -57,7 +57,7 @@ def test_finest_grid_that_holds_every_value() -> None:
 
 def test_lot_too_fine_for_the_tick_is_coarsened_and_said() -> None:
     tick, lot, words = derive([100.123], [0.12345678])
-    assert (tick, lot) == ("0.001", "0.0001")
+    assert (tick, lot) == ("0.001", "0.00001")
     assert "rounded down" in words["lot_size"]
 
 
@@ -75,7 +75,7 @@ def test_volume_that_never_traded_is_said() -> None:
 
 def test_tiny_prices_get_a_lot_in_which_positions_fit() -> None:
     tick, lot, words = derive([0.00001234], [123_456_789.0])
-    assert (tick, lot) == ("0.00000001", "1000")
+    assert (tick, lot) == ("0.00000001", "100")
     assert "rounded down" in words["lot_size"]
 
 
