@@ -21,7 +21,7 @@ from kedge.domain.events import BarClosed, Event
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import DataSource
 from kedge.domain.units import NS_PER_S
-from kedge.kernel.compiling import mark_ready
+from kedge.kernel.compiling import late_compilations, mark_ready
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.ops.build import code_sha256, engine_version
 from kedge.ops.config import Config, load_config
@@ -263,7 +263,7 @@ class _Ticker:
                 self._run.session.stop("DISK_NEARLY_FULL")
         if self._live is not None and (force or now >= self._view_at):
             self._view_at = now + REFRESH_S
-            self._live.update(render(self._run.engine.summary(), list(self._recent.rows), self._title, self._note), refresh=True)
+            self._live.update(render(self._run.engine.summary(), list(self._recent.rows), self._title, self._note, alarms()), refresh=True)
         elif self._live is None and self._target is not None and (force or now >= self._line_at):
             self._line_at = now + LINE_S
             self._target.out(_line(self._run.engine.summary(), self._title), highlight=False)
@@ -295,7 +295,13 @@ def _status(run: Run, source: str) -> dict[str, Any]:
         "fees": summary["fees"],
         "funding_paid": summary["funding_paid"],
         "venue_time": utc_text(summary["ts_ns"]),
+        "alarms": alarms(),
     }
+
+
+def alarms() -> list[str]:
+    """What an operator must know at once. A law compiled after READY means that money waited for a compiler."""
+    return [f"LATE_COMPILATION {name}" for name in late_compilations()]
 
 
 def _line(summary: dict[str, Any], title: str) -> str:
@@ -313,7 +319,7 @@ def _farewell(target: Console, status: dict[str, Any]) -> None:
         f"stopped: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
         f"worst drawdown {float(status['drawdown']):.2%}, {len(status['positions'])} positions left open in the simulation"
     )
-    target.print(f"journal sealed: kedge audit verify {status['run_id']} · kedge replay {status['run_id']}", highlight=False)
+    target.print(f"journal sealed: kedge audit verify {status['run_id']} · kedge replay {status['run_id']}", highlight=False, soft_wrap=True)
 
 
 def _refuse_full_disk(folder: Path) -> None:

@@ -67,12 +67,19 @@ def _order(order: OrderIntent, specs: Mapping[str, Instrument]) -> str:
     return f"{order.side} {spec.qty_text(order.qty_lots)} {order.kind}{at}{' to reduce' if order.reduce_only else ''}"
 
 
-def render(summary: Mapping[str, Any], rows: Sequence[tuple[int, str, str, str, str, str]], title: str, note: str) -> RenderableType:
-    """The whole view."""
+def render(
+    summary: Mapping[str, Any],
+    rows: Sequence[tuple[int, str, str, str, str, str]],
+    title: str,
+    note: str,
+    alarms: Sequence[str] = (),
+) -> RenderableType:
+    """The whole view; alarms stand on top, in words."""
     head = Panel(_money(summary), title=f"[bold]{title}[/bold]", subtitle=note)
     positions = _table("Positions", ("instrument", "qty", "entry", "mark", "notional", "unrealised"), summary["positions"])
     orders = _table("Orders", ("instrument", "side", "kind", "qty", "leaves", "limit", "status"), summary["live_orders"])
-    return Group(head, positions, orders, _funnel(summary["funnel"]), _decisions(rows))
+    warned = [Panel(Text("\n".join(alarms)), title="ALARM", border_style="bold red")] if alarms else []
+    return Group(*warned, head, positions, orders, _funnel(summary["funnel"]), _decisions(rows))
 
 
 def _money(summary: Mapping[str, Any]) -> RenderableType:
