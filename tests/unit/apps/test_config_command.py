@@ -58,3 +58,10 @@ def test_schema_is_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     schema = json.loads(capsys.readouterr().out)
     assert schema["additionalProperties"] is False
     assert "limits" in schema["properties"]
+
+
+def test_origins_are_shown_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "key\tvalue"
+    assert main(["config", "show", "--json"]) == 0
+    assert "origins" not in json.loads(capsys.readouterr().out)
