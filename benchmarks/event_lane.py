@@ -38,6 +38,8 @@ from kedge.storage.keys import SigningKey
 YEAR_BARS = 525_600
 MINUTE_NS = 60_000_000_000
 INSTRUMENT = CATALOGUE["bybit-linear:BTCUSDT"][-1]
+CALM = {"fast": 1_000, "slow": 5_000}
+"""The same strategy, trading rarely: what a bar costs when no order is on its way."""
 WIDE = Limits(
     drawdown_soft_e8=97_000_000, drawdown_reduce_e8=98_000_000, drawdown_halt_e8=99_000_000,
     daily_loss_soft_e8=97_000_000, daily_loss_reduce_e8=98_000_000, daily_loss_halt_e8=99_000_000,
@@ -69,11 +71,11 @@ def walk(bars: int) -> list[BarClosed]:
     return [BarClosed(c_ns, name, o_ns, o, h, low_, c, 1_000_000) for c_ns, o_ns, o, h, low_, c in rows]
 
 
-def spec(snapshot_every: int) -> RunSpec:
-    """The run: trend 20/100, wide limits, default costs."""
+def spec(snapshot_every: int, params: dict[str, Any] | None = None) -> RunSpec:
+    """The run: trend 20/100 unless `params` say otherwise, wide limits, default costs."""
     money = 10_000 * 10**8
     engine = EngineSettings(
-        run_id="", account="bench", strategy="trend", params={}, wallet_e8=money, start_ts_ns=INSTRUMENT.valid_from_ns,
+        run_id="", account="bench", strategy="trend", params=params or {}, wallet_e8=money, start_ts_ns=INSTRUMENT.valid_from_ns,
         interval_ns=MINUTE_NS, limits=WIDE,
     )  # fmt: skip
     return RunSpec(
@@ -184,8 +186,8 @@ def clock_cost() -> int:
     return time.perf_counter_ns() - before
 
 
-def drive(bars: list[BarClosed], journal: Any, snapshot_every: int = 10**9) -> Run:
-    run = Run(first_record(spec(snapshot_every), "bench"), bars, (), journal)
+def drive(bars: list[BarClosed], journal: Any, snapshot_every: int = 10**9, params: dict[str, Any] | None = None) -> Run:
+    run = Run(first_record(spec(snapshot_every, params), "bench"), bars, (), journal)
     run.drive()
     return run
 
@@ -206,6 +208,8 @@ def measure(count: int, repeats: int) -> dict[str, Any]:
         "bare_compiled_bars_per_s": rate(lambda: bare_compiled(opens, closes, INSTRUMENT.tick_value_e8, INSTRUMENT.taker_fee_e8)),
         "bare_python_bars_per_s": rate(lambda: bare_python(bars)),
         "event_lane_bars_per_s": rate(lambda: drive(bars, NoJournal())),
+        "calm_lane_bars_per_s": rate(lambda: drive(bars, NoJournal(), params=CALM)),
+        "calm_orders": drive(bars, NoJournal(), params=CALM).engine.summary()["orders"],
         "orders": drive(bars, NoJournal()).engine.summary()["orders"],
         "step_us": step_latencies_us(bars[:100_000]),
     }
@@ -256,6 +260,7 @@ def table(figures: dict[str, Any]) -> str:
         row("bare compiled loop", compiled),
         row("bare Python loop", python),
         row("event lane, no journal", figures["event_lane_bars_per_s"]),
+        row(f"event lane, no journal, EMA 1000/5000 ({figures['calm_orders']:,} orders)", figures["calm_lane_bars_per_s"]),
         row("event lane, signed SQLite journal, groups of 1,000", figures["journalled_bars_per_s"]),
         "",
         "| what | figure |",

@@ -319,7 +319,8 @@ def _farewell(target: Console, status: dict[str, Any]) -> None:
         f"stopped: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
         f"worst drawdown {float(status['drawdown']):.2%}, {len(status['positions'])} positions left open in the simulation"
     )
-    target.print(f"journal sealed: kedge audit verify {status['run_id']} · kedge replay {status['run_id']}", highlight=False, soft_wrap=True)
+    name = status["run_id"]
+    target.print(f"journal sealed: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)
 
 
 def _refuse_full_disk(folder: Path) -> None:

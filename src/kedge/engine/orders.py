@@ -106,7 +106,10 @@ class Orders:
     def open_lots(self, instrument: str) -> tuple[int, int]:
         """Lots still reserved by live buys and by live sells."""
         buys = sells = 0
-        for state in self.of(instrument).values():
+        held = self.live.get(instrument)
+        if not held:
+            return 0, 0
+        for state in held.values():
             if state.order.side is Side.BUY:
                 buys += state.leaves_lots
             else:
@@ -115,8 +118,11 @@ class Orders:
 
     def best_resting(self, instrument: str) -> tuple[int, int]:
         """Our highest resting buy and lowest resting sell, in ticks; 0 where there is none."""
-        bids = [s.order.limit_ticks for s in self.of(instrument).values() if s.order.limit_ticks and s.order.side is Side.BUY]
-        asks = [s.order.limit_ticks for s in self.of(instrument).values() if s.order.limit_ticks and s.order.side is Side.SELL]
+        resting = [s.order for s in self.live.get(instrument, {}).values() if s.order.limit_ticks]
+        if not resting:
+            return 0, 0
+        bids = [order.limit_ticks for order in resting if order.side is Side.BUY]
+        asks = [order.limit_ticks for order in resting if order.side is Side.SELL]
         return max(bids, default=0), min(asks, default=0)
 
     @property

@@ -124,6 +124,35 @@ def mark_account(
     return equity_e8
 
 
+@law("int64(int64[::1], int64, int64, int64, int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])")
+def mark_if_safe(
+    account: Int64s,
+    slot: int,
+    low_ticks: int,
+    high_ticks: int,
+    close_ticks: int,
+    ts_ns: int,
+    lots: Int64s,
+    costs: Int64s,
+    marks: Int64s,
+    tick_values: Int64s,
+) -> int:
+    """Take a bar's close as the new mark, unless a liquidation is possible inside the bar: then change nothing and return 0.
+
+    Safe is what a sufficient test says: at the extreme that hurts, and at the close, equity exceeds the whole gross notional,
+    which maintenance margin never does. A slot without a position only takes the mark.
+    """
+    held = lots[slot]
+    if held == 0:
+        marks[slot] = close_ticks
+        return 1
+    moved = held * ((low_ticks if held > 0 else high_ticks) - marks[slot]) * tick_values[slot]
+    if account[EQUITY] + moved - abs(moved) <= account[GROSS]:
+        return 0
+    mark_account(account, slot, close_ticks, ts_ns, lots, costs, marks, tick_values)
+    return 1
+
+
 @law("int64(int64[::1], int64, int64, int64, int64, int64[::1], int64[::1], int64[::1])")
 def book_fill(
     account: Int64s, slot: int, fill_lots: int, price_ticks: int, fee_e8: int, lots: Int64s, costs: Int64s, tick_values: Int64s

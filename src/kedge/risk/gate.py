@@ -113,10 +113,18 @@ _numbers_of = itemgetter(*(Situation._fields.index(name) for name in _NUMBERS))
 _unsigned_of = itemgetter(*(Situation._fields.index(name) for name in _NUMBERS if name not in _SIGNED))
 _WHOLE = {int}
 
-Check = Callable[[OrderIntent, Situation, Limits, GateState], Refusal | None]
+
+class Facts(NamedTuple):
+    """What several rules need of one order, worked out once: whether it truly reduces, and its reference price."""
+
+    reduces: bool
+    reference_ticks: int
 
 
-def _whole(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+Check = Callable[[OrderIntent, Situation, Limits, GateState, Facts], Refusal | None]
+
+
+def _whole(order: OrderIntent, at: Situation) -> Refusal | None:
     """A number that is not whole, or below zero where none can be, compares as safe: it is refused before any rule reads it."""
     numbers = (*_numbers_of(at), order.qty_lots, order.limit_ticks)
     if set(map(type, numbers)) != _WHOLE or min(*_unsigned_of(at), order.qty_lots, order.limit_ticks) < 0:
@@ -128,15 +136,15 @@ def _whole(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> R
     return None
 
 
-def _risk_state(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+def _risk_state(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     if at.state is RiskState.HALTED:
         return Refusal("HALTED", at.halt_code, "running")
-    if at.state is RiskState.REDUCE_ONLY and not (order.reduce_only and _truly_reduces(order, at)):
+    if at.state is RiskState.REDUCE_ONLY and not (order.reduce_only and facts.reduces):
         return Refusal("REDUCE_ONLY", at.halt_code, "orders that reduce")
     return None
 
 
-def _stale_price(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+def _stale_price(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     if at.mark_ticks <= 0 or at.interval_ns <= 0:
         return Refusal("STALE_PRICE", "no price yet", "a mark price")
     bars_e2 = at.mark_age_ns * 100 // at.interval_ns
@@ -145,7 +153,7 @@ def _stale_price(order: OrderIntent, at: Situation, limits: Limits, _: GateState
     return None
 
 
-def _order_qty(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+def _order_qty(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     i = at.instrument
     largest = i.market_qty_max_lots if order.kind is OrderKind.MARKET else i.order_qty_max_lots
     if order.qty_lots > largest:
@@ -155,8 +163,8 @@ def _order_qty(order: OrderIntent, at: Situation, limits: Limits, _: GateState) 
     return None
 
 
-def _order_notional(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
-    notional = at.instrument.notional_e8(_reference(order, at), order.qty_lots)
+def _order_notional(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    notional = at.instrument.notional_e8(facts.reference_ticks, order.qty_lots)
     largest = _of_equity(at, limits.order_notional_frac_max_e8)
     if notional > largest:
         return Refusal("ORDER_NOTIONAL", money_text(notional, places=2), money_text(largest, places=2))
@@ -165,13 +173,13 @@ def _order_notional(order: OrderIntent, at: Situation, limits: Limits, _: GateSt
     return None
 
 
-def _exposure(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
-    if _truly_reduces(order, at):
+def _exposure(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    if facts.reduces:
         return None
     worst = worst_case_lots(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots)
     if worst > at.instrument.position_max_lots:
         return Refusal("POSITION_QTY", f"{worst} lots", f"{at.instrument.position_max_lots} lots")
-    notional = at.instrument.notional_e8(_reference(order, at), worst)
+    notional = at.instrument.notional_e8(facts.reference_ticks, worst)
     rows = (
         ("POSITION_NOTIONAL", notional, limits.position_notional_frac_max_e8),
         ("GROSS_EXPOSURE", notional + at.gross_other_e8, limits.gross_leverage_max_e8),
@@ -188,7 +196,7 @@ def _net_worst(order: OrderIntent, at: Situation, notional_e8: int) -> int:
     return abs(at.net_other_e8 + (notional_e8 if order.side is Side.BUY else -notional_e8))
 
 
-def _price_collar(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+def _price_collar(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     if order.kind is OrderKind.MARKET:
         return None
     if order.limit_ticks <= 0 or not within_collar(order.limit_ticks, at.mark_ticks, at.instrument.price_collar_bps):
@@ -197,7 +205,7 @@ def _price_collar(order: OrderIntent, at: Situation, limits: Limits, _: GateStat
     return None
 
 
-def _order_rate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState) -> Refusal | None:
+def _order_rate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
     second = _since(recent.sent_ns, at.ts_ns - NS_PER_S)
     if second >= limits.orders_per_second_max:
         return Refusal("ORDER_RATE", f"{second + 1} in 1 s", f"{limits.orders_per_second_max} in 1 s")
@@ -207,7 +215,7 @@ def _order_rate(order: OrderIntent, at: Situation, limits: Limits, recent: GateS
     return None
 
 
-def _messages(order: OrderIntent, at: Situation, limits: Limits, recent: GateState) -> Refusal | None:
+def _messages(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
     burst = _since(recent.messages_ns, at.ts_ns - 3 * NS_PER_S)
     if burst >= limits.messages_per_3s_max:
         return Refusal("MESSAGE_RATE", f"{burst + 1} in 3 s", f"{limits.messages_per_3s_max} in 3 s")
@@ -220,7 +228,7 @@ def _messages(order: OrderIntent, at: Situation, limits: Limits, recent: GateSta
     return None
 
 
-def _duplicate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState) -> Refusal | None:
+def _duplicate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
     before = recent.recent.get(duplicate_key(order))
     if before is not None and at.ts_ns - before < limits.duplicate_window_ns:
         return Refusal(
@@ -229,8 +237,8 @@ def _duplicate(order: OrderIntent, at: Situation, limits: Limits, recent: GateSt
     return None
 
 
-def _fat_finger(order: OrderIntent, at: Situation, limits: Limits, recent: GateState) -> Refusal | None:
-    if _truly_reduces(order, at):
+def _fat_finger(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
+    if facts.reduces:
         return None
     sizes = recent.sizes.get(order.instrument, ())
     if len(sizes) >= limits.fat_finger_orders_min and order.qty_lots > limits.fat_finger_multiple * min(sizes):
@@ -243,7 +251,7 @@ def _fat_finger(order: OrderIntent, at: Situation, limits: Limits, recent: GateS
     return None
 
 
-def _self_trade(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+def _self_trade(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     market = order.kind is OrderKind.MARKET
     if order.side is Side.BUY:
         resting, crosses = at.best_own_ask_ticks, market or order.limit_ticks >= at.best_own_ask_ticks
@@ -254,7 +262,7 @@ def _self_trade(order: OrderIntent, at: Situation, limits: Limits, _: GateState)
     return None
 
 
-def _open_orders(order: OrderIntent, at: Situation, limits: Limits, _: GateState) -> Refusal | None:
+def _open_orders(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     if at.open_orders_instrument >= limits.open_orders_instrument_max:
         return Refusal("OPEN_ORDERS", f"{at.open_orders_instrument + 1} on it", f"{limits.open_orders_instrument_max}")
     if at.open_orders_total >= limits.open_orders_total_max:
@@ -262,13 +270,12 @@ def _open_orders(order: OrderIntent, at: Situation, limits: Limits, _: GateState
     return None
 
 
-def _truly_reduces(order: OrderIntent, at: Situation) -> bool:
-    return bool(reduces(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots))
-
-
-def _reference(order: OrderIntent, at: Situation) -> int:
-    side = 1 if order.side is Side.BUY else -1
-    return int(reference_ticks(side, int(order.kind is OrderKind.MARKET), order.limit_ticks, at.mark_ticks))
+def _facts(order: OrderIntent, at: Situation) -> Facts:
+    side, market = 1 if order.side is Side.BUY else -1, int(order.kind is OrderKind.MARKET)
+    return Facts(
+        bool(reduces(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots)),
+        int(reference_ticks(side, market, order.limit_ticks, at.mark_ticks)) if at.mark_ticks > 0 else 0,  # refused as stale
+    )
 
 
 def _of_equity(at: Situation, frac_e8: int) -> int:
@@ -284,7 +291,6 @@ class Rule(NamedTuple):
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(("GATE_FAILED",), "C-RISK-16", _whole),
     Rule(("HALTED", "REDUCE_ONLY"), "C-RISK-10, C-RISK-11", _risk_state),
     Rule(("STALE_PRICE",), "C-RISK-16", _stale_price),
     Rule(("ORDER_QTY",), "C-RISK-02", _order_qty),
@@ -298,6 +304,8 @@ RULES: tuple[Rule, ...] = (
     Rule(("MESSAGE_RATE", "ORDER_TO_TRADE"), "C-RISK-06", _messages),
     Rule(("ORDER_RATE",), "C-RISK-05", _order_rate),
 )
+
+_CHECKS = tuple(rule.check for rule in RULES)
 
 STALE_PRICE = "STALE_PRICE"
 PASSING = frozenset({"ORDER_RATE", STALE_PRICE, "OPEN_ORDERS"})
@@ -317,8 +325,12 @@ class Gate:
     def check(self, order: OrderIntent, at: Situation, recent: GateState) -> ApprovedOrder | Refusal:
         """Approve, or the first refusal. Never raises: what cannot be checked is refused."""
         try:
-            for rule in RULES:
-                refusal = rule.check(order, at, self.limits, recent)
+            broken = _whole(order, at)
+            if broken is not None:
+                return broken
+            facts = _facts(order, at)
+            for check in _CHECKS:
+                refusal = check(order, at, self.limits, recent, facts)
                 if refusal is not None:
                     return refusal
         except Exception as error:  # fail closed: whatever a rule could not digest is a refusal, with its text as evidence

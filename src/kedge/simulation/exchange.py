@@ -25,6 +25,7 @@ from kedge.kernel.account import (
     book_flow,
     book_funding,
     mark_account,
+    mark_if_safe,
     open_account,
     plain_view,
     revalue,
@@ -78,6 +79,7 @@ class ExchangeCore:
         self.taker_fees = np.array([max(0, s.taker_fee_e8) for s in instruments], np.int64)
         self._describe_tiers()
         open_account(self.account, settings.wallet_e8, start_ts_ns)
+        self._columns = (self.lots, self.costs, self.marks, self.tick_values)
         self._account_view, self._lots_view = plain_view(self.account), plain_view(self.lots)
         self._marks_view, self._values_view = plain_view(self.marks), plain_view(self.tick_values)
         self.working: dict[InstrumentId, dict[str, WorkingOrder]] = {spec.instrument_id: {} for spec in instruments}
@@ -130,21 +132,28 @@ class ExchangeCore:
         account = self._account_view
         if self._busy or fundings or account[WALLET] < 0:
             return self._close_busy(bars, fundings)
-        slots, lots, marks, values = self.slots, self._lots_view, self._marks_view, self._values_view
-        for bar in bars:
-            slot = slots[bar.instrument]
-            held = lots[slot]
-            # equity at the extreme that hurts, less the gross notional there: while that is positive, nothing can be liquidated
-            moved = held * ((bar.low_ticks if held > 0 else bar.high_ticks) - marks[slot]) * values[slot]
-            if held and account[EQUITY] + moved - abs(moved) <= account[GROSS]:
+        if len(bars) == 1:
+            bar = bars[0]
+            slot = self.slots[bar.instrument]
+            if not mark_if_safe(self.account, slot, bar.low_ticks, bar.high_ticks, bar.close_ticks, bar.ts_ns, *self._columns):
                 return self._close_busy(bars, fundings)
+        elif not self._mark_together(bars):
+            return self._close_busy(bars, fundings)
+        return self._margin_call(bars[0].ts_ns) if account[GROSS] and account[EQUITY] <= account[GROSS] else NO_EVENTS
+
+    def _mark_together(self, bars: Sequence[BarClosed]) -> bool:
+        """Mark every bar's close, unless one of them may liquidate with the others at their last marks: then change nothing."""
         for bar in bars:
-            slot = slots[bar.instrument]
-            if lots[slot]:
-                mark_account(self.account, slot, bar.close_ticks, bar.ts_ns, self.lots, self.costs, self.marks, self.tick_values)
+            held = self._lots_view[self.slots[bar.instrument]]
+            if held and not self._is_far(self.slots[bar.instrument], held, bar.low_ticks if held > 0 else bar.high_ticks):
+                return False
+        for bar in bars:
+            slot = self.slots[bar.instrument]
+            if self._lots_view[slot]:
+                self._mark(slot, bar.close_ticks, bar.ts_ns)
             else:
                 self.marks[slot] = bar.close_ticks
-        return self._margin_call(bars[0].ts_ns) if account[GROSS] and account[EQUITY] <= account[GROSS] else NO_EVENTS
+        return True
 
     def _close_busy(self, bars: Sequence[BarClosed], fundings: Sequence[FundingRate]) -> list[Event]:
         """The whole story of `close_bars`, for bars in which something may happen."""

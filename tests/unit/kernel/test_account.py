@@ -156,3 +156,29 @@ def test_a_plain_view_shows_the_same_cells_as_python_integers() -> None:
     book.fill(1, 500, fee=7)
     assert view[ac.WALLET] == 993
     assert type(view[ac.WALLET]) is int
+
+
+@pytest.mark.parametrize("held", [5, -5])
+def test_marking_in_one_call_equals_marking_when_nothing_can_be_liquidated(held: int) -> None:
+    one, two = Book(10_000), Book(10_000)
+    for book in (one, two):
+        book.fill(held, 100)
+        book.mark(100)
+    columns = (two.lots, two.costs, two.marks, two.tick_values)
+    one.mark(104, 77)
+    assert ac.mark_if_safe(two.row, 0, 90, 110, 104, 77, *columns) == 1
+    assert two.row.tolist() == one.row.tolist()
+    assert two.marks.tolist() == one.marks.tolist()
+    before = two.row.tolist()
+    low, high = (1, 110) if held > 0 else (90, 2_200)
+    two.row[ac.EQUITY] = before[ac.EQUITY] = 900  # as if the wallet were small: the extreme no longer leaves the whole notional
+    assert ac.mark_if_safe(two.row, 0, low, high, 104, 78, *columns) == 0
+    assert (two.row.tolist(), two.marks.tolist()) == (before, one.marks.tolist())
+
+
+def test_a_flat_slot_only_takes_the_mark() -> None:
+    book = Book()
+    before = book.row.tolist()
+    assert ac.mark_if_safe(book.row, 0, 1, 900, 500, 9, book.lots, book.costs, book.marks, book.tick_values) == 1
+    assert book.row.tolist() == before
+    assert int(book.marks[0]) == 500
