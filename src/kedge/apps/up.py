@@ -263,7 +263,10 @@ class _Ticker:
                 self._run.session.stop("DISK_NEARLY_FULL")
         if self._live is not None and (force or now >= self._view_at):
             self._view_at = now + REFRESH_S
-            self._live.update(render(self._run.engine.summary(), list(self._recent.rows), self._title, self._note, alarms()), refresh=True)
+            self._live.update(
+                render(self._run.engine.summary(), list(self._recent.rows), self._title, self._note, alarms(), self._live.console.height),
+                refresh=True,
+            )
         elif self._live is None and self._target is not None and (force or now >= self._line_at):
             self._line_at = now + LINE_S
             self._target.out(_line(self._run.engine.summary(), self._title), highlight=False)

@@ -20,6 +20,9 @@ from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, O
 
 DECISIONS_SHOWN = 8
 ROWS_SHOWN = 8
+TABLES = 3
+FRAME_ROWS = 15
+"""Rows that are always there: the figures' panel 4, the funnel 4, title and header of three tables 6, the cursor 1."""
 MONEY = frozenset({"notional", "unrealised"})
 
 
@@ -73,13 +76,16 @@ def render(
     title: str,
     note: str,
     alarms: Sequence[str] = (),
+    height_rows: int = 60,
 ) -> RenderableType:
-    """The whole view; alarms stand on top, in words."""
+    """The whole view; alarms stand on top, in words. In a low terminal each table is cut, none is lost."""
+    left = max(TABLES, height_rows - FRAME_ROWS - 3 * bool(alarms))
+    held, open_ = (min(ROWS_SHOWN, max(1, len(summary[name])), max(1, left // TABLES)) for name in ("positions", "live_orders"))
     head = Panel(_money(summary), title=f"[bold]{title}[/bold]", subtitle=note)
-    positions = _table("Positions", ("instrument", "qty", "entry", "mark", "notional", "unrealised"), summary["positions"])
-    orders = _table("Orders", ("instrument", "side", "kind", "qty", "leaves", "limit", "status"), summary["live_orders"])
+    positions = _table("Positions", ("instrument", "qty", "entry", "mark", "notional", "unrealised"), summary["positions"], held)
+    orders = _table("Orders", ("instrument", "side", "kind", "qty", "leaves", "limit", "status"), summary["live_orders"], open_)
     warned = [Panel(Text("\n".join(alarms)), title="ALARM", border_style="bold red")] if alarms else []
-    return Group(*warned, head, positions, orders, _funnel(summary["funnel"]), _decisions(rows))
+    return Group(*warned, head, positions, orders, _funnel(summary["funnel"]), _decisions(rows[: max(1, left - held - open_)]))
 
 
 def _money(summary: Mapping[str, Any]) -> RenderableType:
@@ -106,11 +112,11 @@ def _places(text: str) -> str:
     return f"{float(text):,.2f}"
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> RenderableType:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]], shown: int) -> RenderableType:
     table = Table(title=f"{title} ({len(rows)})", title_justify="left", expand=True, box=None, header_style="bold underline")
     for column in columns:
         table.add_column(column, justify="left" if column in ("instrument", "side", "kind", "status") else "right")
-    for row in rows[:ROWS_SHOWN]:
+    for row in rows[:shown]:
         table.add_row(*((_places(row[column]) if column in MONEY else row[column]) or "-" for column in columns))
     if not rows:
         table.add_row(*("-" for _ in columns))

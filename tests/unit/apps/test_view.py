@@ -188,3 +188,15 @@ def test_recent_keeps_the_newest_first_passes_all_on_and_stamps_the_time() -> No
 
 def test_time_is_utc_to_the_second() -> None:
     assert utc_text(T0 + 59_999_999_999) == "2023-11-14 00:00:59"
+
+
+@pytest.mark.parametrize("height", [24, 30, 60])
+def test_a_low_terminal_cuts_every_table_and_loses_none(height: int) -> None:
+    summary = {**SUMMARY, "positions": [POSITION] * 20, "live_orders": [ORDER] * 20}
+    rows = [(T0, *row) for row in [describe(refusal(), SPECS)] * 8 if row is not None]
+    console = Console(record=True, width=132, file=StringIO())
+    console.print(render(summary, rows, "DEMO", "speed max", height_rows=height))
+    text = console.export_text()
+    assert len(text.splitlines()) < height
+    for part in ("Positions (20)", "Orders (20)", "Funnel", "Last decisions", "C-RISK-03"):
+        assert part in text
