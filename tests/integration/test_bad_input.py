@@ -84,10 +84,6 @@ def _low_into_the_body(row: list[str]) -> None:
     row[3] = f"{max(float(row[1]), float(row[4])):.2f}"
 
 
-def _ten_times_as_much(row: list[str]) -> None:
-    row[1:5] = [f"{10 * float(price):.2f}" for price in row[1:5]]
-
-
 BROKEN_BARS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
     "blank": ("MISSING_FIELD", _cell("close", "")),
     "nan": ("NOT_FINITE", _cell("close", "nan")),
@@ -103,7 +99,6 @@ BROKEN_BARS: dict[str, tuple[str, Callable[[list[str]], None]]] = {
     "low above the body": ("LOW_ABOVE_BODY", _low_into_the_body),
     "between two bars": ("OFF_INTERVAL", _cell("ts", str(T0 + 200 * MINUTE + 17_000))),
     "seen before": ("DUPLICATE_TS", _cell("ts", str(T0 + 199 * MINUTE))),
-    "a jump and back": ("OUTLIER", _ten_times_as_much),
 }
 
 

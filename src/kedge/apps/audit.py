@@ -11,11 +11,15 @@ from kedge.apps import exit_codes
 from kedge.apps.output import emit, print_rows
 from kedge.ops.config import load_config
 from kedge.ops.state_folder import journal_path, keys_folder
+from kedge.storage.journal_files import seal_path
 from kedge.storage.journal_verify import verify_journal
 from kedge.storage.keys import PublicKey, load_public_key
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+NO_END = "the run has no end: it is running, was killed, or its tail was cut back to an older signed head"
 
 
 def verify(
@@ -54,13 +58,23 @@ def verify(
         "records": report.records,
         "key_id": key.key_id,
         "findings": findings,
+        "notes": [*report.notes, *([] if report.ended else [NO_END])],
+        "ended": report.ended,
+        "sealed": seal_path(path).is_file(),
+        "last_hash": report.last_hash,
     }
     emit(payload, as_json, lambda target: _draw(target, payload))
     return exit_codes.OK if report.ok else exit_codes.FINDINGS
 
 
 def _draw(target: Console, payload: dict[str, Any]) -> None:
-    verdict = "whole: chain, signatures and tail hold" if payload["ok"] else f"{len(payload['findings'])} findings"
+    whole = "whole: chain, signatures and seal hold" if payload["sealed"] else "whole as far as it goes: chain and signatures hold, no seal"
+    verdict = whole if payload["ok"] else f"{len(payload['findings'])} findings"
     print_rows(target, ("journal", "records", "key", "verdict"), [(payload["journal"], payload["records"], payload["key_id"], verdict)])
     if payload["findings"]:
         print_rows(target, ("seq", "kind", "detail"), [(f["seq"], f["kind"], f["detail"]) for f in payload["findings"]])
+    for note in payload["notes"]:
+        target.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    target.print(
+        f"last hash {payload['last_hash']}: keep it elsewhere to prove later that nothing was cut", highlight=False, soft_wrap=True
+    )

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
 from kedge.apps.output import emit, print_rows, progress
+from kedge.domain.errors import RecordingFailed
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
 from kedge.ops.build import code_sha256, engine_version
@@ -43,6 +44,7 @@ def run(
     instrument: Path | None = None,
     param: Texts = None,
     wallet: str | None = None,
+    tz: str | None = None,
     entry: Literal["market", "limit"] = "market",
     matcher: Literal["bar", "book"] = "bar",
     seed: int = 7,
@@ -70,6 +72,8 @@ def run(
         NAME=VALUE of the strategy, such as fast=20.
     wallet
         Starting money in the quote currency.
+    tz
+        Zone of times in the files that name none, such as UTC+3.
     entry
         Enter with market orders, or with limit orders resting at the last close.
     matcher
@@ -87,7 +91,7 @@ def run(
     """
     settings = load_config(config, flags={"state_dir": state_dir})
     store = SnapshotStore(data_folder(settings.state_folder))
-    market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument), store=store)
+    market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument), store=store, tz=tz)
     spec = _spec(settings, market, strategy or settings.settings.strategy.name, param, wallet, OrderKind(entry), matcher, seed)
     started = first_record(spec, "bt")
     finished = _journalled(settings, started, market) if journal else _in_memory(started, market)
@@ -159,11 +163,19 @@ def _journalled(settings: Config, started: RunStarted, market: MarketData) -> Ru
             store.close(seal=True)
         (building / "result.json").write_text(json.dumps(msgspec.to_builtins(finished.result()), indent=2) + "\n", encoding="utf-8")
         _put_in_place(building, final)
+    except RecordingFailed as error:
+        _remove(building)
+        why = "the disk is full or refuses; nothing of this run was kept"
+        raise RecordingFailed(error.what, why=why, fix="free disk space, then run it again") from None
     except BaseException:
-        with suppress(OSError):
-            shutil.rmtree(building)
+        _remove(building)
         raise
     return finished
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(folder)
 
 
 def _clear_unfinished(runs: Path) -> None:

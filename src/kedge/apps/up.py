@@ -220,7 +220,7 @@ def _stopping(run: Run) -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         run.session.stop(f"STOPPED_BY_{signal.Signals(number).name}")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -251,6 +251,7 @@ class _Ticker:
     ) -> None:
         self._folder = settings.state_folder
         self._run, self._recent, self._source = run, recent, source
+        self._journal = run_folder(self._folder, run.started.run_id) / JOURNAL_NAME
         self._target, self._live, self._title, self._note = target, live, title, note
         self._view_at = self._status_at = self._line_at = 0.0
 
@@ -259,6 +260,8 @@ class _Ticker:
         if force or now >= self._status_at:
             self._status_at = now + STATUS_S
             write_status(self._folder, _status(self._run, self._source), datetime.now(UTC))
+            if not self._journal.is_file():
+                self._run.session.stop("JOURNAL_IS_GONE")
             if shutil.disk_usage(self._folder).free < DISK_FREE_MIN_BYTES // 2:
                 self._run.session.stop("DISK_NEARLY_FULL")
         if self._live is not None and (force or now >= self._view_at):

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from kedge.domain.errors import InvalidInput, NotFound
+from kedge.domain.errors import InvalidConfig, InvalidInput, NotFound
 from kedge.domain.instrument import Instrument
 from kedge.domain.orders import OrderKind
 from kedge.domain.units import money_e8, money_text
 from kedge.engine.engine import WALLET_PROVED_MAX_E8
 from kedge.engine.settings import EngineSettings
 from kedge.journal.redaction import Redactor
+from kedge.market.catalogue import CATALOGUE
 from kedge.market.catalogue_record import load_instrument_record
 from kedge.ops.config import Config
 from kedge.ops.settings import to_e8
@@ -23,6 +24,7 @@ from kedge.services.backtest import plain_params
 from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
 from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy
+from kedge.strategy.registry import make_strategy
 
 
 def strategy_params(config: Config, name: str, given: list[str] | None) -> dict[str, Any]:
@@ -115,3 +117,15 @@ def instrument_file(path: Path | None) -> Instrument | None:
 def redactor(config: Config) -> Redactor:
     """Keeps the configured secrets out of every record."""
     return Redactor(config.secret_values())
+
+
+def check_use(config: Config) -> None:
+    """Refuse settings that are well formed and that no run could use: strategy, its parameters, limits, demo instruments."""
+    chosen, demo = config.settings.strategy, config.settings.demo
+    make_strategy(chosen.name, plain_params(dict(chosen.params)))
+    Limits(**config.settings.limits.engine_values())
+    known = {name.partition(":")[2] for name in CATALOGUE}
+    for symbol in demo.instruments:
+        if symbol not in known or demo.instruments.count(symbol) > 1:
+            why = f"records ship for {', '.join(sorted(known))}, each once"
+            raise InvalidConfig(f"demo.instruments holds {symbol!r}", why=why, fix="name each of these once")

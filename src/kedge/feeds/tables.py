@@ -122,7 +122,12 @@ def _read_feather(path: Path, _header: bool | None) -> SourceTable:
 def _read_json(path: Path, _header: bool | None) -> SourceTable:
     """Freqtrade: one list of rows `[ms, open, high, low, close, volume]`."""
     with pa.input_stream(str(path), compression="detect") as stream:
-        rows = json.loads(stream.read())
+        try:
+            rows = json.loads(stream.read())
+        except RecursionError:
+            raise InvalidInput(
+                f"{path.name} is nested too deeply", why="freqtrade JSON is a list of rows", fix="convert it to CSV"
+            ) from None
     if not isinstance(rows, list):
         raise InvalidInput(
             f"{path.name} holds no list of rows", why="freqtrade JSON is a list of [ms, o, h, l, c, v]", fix="convert it to CSV"

@@ -33,6 +33,8 @@ class FindingKind(StrEnum):
     SEAL = "seal"
     CHUNK = "chunk"
     UNREADABLE = "unreadable"
+    UNFINISHED = "unfinished"
+    UNSEALED = "unsealed"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -58,6 +60,8 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
         Record number to SHA-256 (hex), as bound into the chain.
     notes : tuple of str
         What is worth knowing and no defect, such as a head file that lags by one group.
+    ended : bool
+        The last step is the run's end. Where it is not, the run is running, was killed, or was cut back to an older signed head.
     """
 
     ok: bool
@@ -69,3 +73,4 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     last_hash: str = ""
     snapshots: dict[int, str] = {}
     notes: tuple[str, ...] = ()
+    ended: bool = False

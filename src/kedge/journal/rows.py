@@ -123,6 +123,9 @@ def decode_record(seq: int, body: bytes) -> Record | None:
     return value if isinstance(value, RunStarted | Step) else None
 
 
+SIGNATURE_BYTES = 64
+
+
 def decode_head(body: bytes) -> Head | None:
     """The head in these bytes, or None where they are not exactly one head's canonical bytes."""
     try:
@@ -132,8 +135,15 @@ def decode_head(body: bytes) -> Head | None:
     return head if encode(head) == body else None
 
 
-def _verifies(verifier: Verifier, signature: str, message: bytes) -> bool:
+def signature_bytes(text: str) -> bytes | None:
+    """A signature from its one spelling, 128 lower-case hex digits; every other text is None, also where it means the same."""
     try:
-        return verifier.verify(bytes.fromhex(signature), message)
+        raw = bytes.fromhex(text)
     except ValueError:
-        return False
+        return None
+    return raw if len(raw) == SIGNATURE_BYTES and raw.hex() == text else None
+
+
+def _verifies(verifier: Verifier, signature: str, message: bytes) -> bool:
+    raw = signature_bytes(signature)
+    return raw is not None and verifier.verify(raw, message)

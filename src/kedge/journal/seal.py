@@ -13,7 +13,7 @@ import msgspec
 
 from kedge.domain.canonical import digest, encode
 from kedge.domain.instrument import NonNegativeInt, PositiveInt
-from kedge.journal.rows import Signer, Verifier
+from kedge.journal.rows import Signer, Verifier, signature_bytes
 
 CHUNK_BYTES: Final = 65_536
 
@@ -35,11 +35,8 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="sea
 
     def signed_by(self, verifier: Verifier) -> bool:
         """Whether the key id and the signature are the verifier's."""
-        try:
-            signature = bytes.fromhex(self.signature)
-        except ValueError:
-            return False
-        return self.key_id == verifier.key_id and verifier.verify(signature, self.claim())
+        signature = signature_bytes(self.signature)
+        return signature is not None and self.key_id == verifier.key_id and verifier.verify(signature, self.claim())
 
 
 def sign_seal(chunks: Iterable[bytes], signer: Signer, *, run_id: str, last_hash: bytes) -> Seal:

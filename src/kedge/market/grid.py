@@ -236,6 +236,7 @@ def _assumptions(i: Instrument, tick_words: str, lot_words: str) -> dict[str, st
     rates = f"maintenance {i.tiers[0].maintenance_rate_e8 / E8:.1%} to {i.tiers[-1].maintenance_rate_e8 / E8:.1%}"
     words = {
         "grid": "derived from the data, not taken from the venue",
+        "hindsight": "the grid is worked out from the whole file, so early bars trade on what later ones needed",
         "tick_size": f"{_plain(i.tick_size)}: {tick_words}",
         "lot_size": f"{_plain(i.lot_size)}: {lot_words}",
         "fees": f"base tier: maker {i.maker_fee_e8 / E8:.3%}, taker {i.taker_fee_e8 / E8:.3%}",

@@ -32,6 +32,8 @@ def journal_path(state: Path, run: str) -> Path:
     NotFound
         No such file, no such run, or more than one that begins so.
     """
+    if not run.strip():
+        raise NotFound("run ''", why="an empty name names no run", fix="name a journal file, or a run id that 'kedge backtest run' printed")
     given = Path(run)
     if given.is_file():
         return given

@@ -20,9 +20,10 @@ from kedge.domain.record import DataSource
 from kedge.domain.units import NS_PER_MS
 from kedge.feeds.bar_files import read_bars
 from kedge.feeds.funding_files import read_funding
-from kedge.market.bars import PRICES, BarTable
+from kedge.market.bars import PRICES, BarTable, Ints
 from kedge.market.catalogue import CATALOGUE, instruments_for
-from kedge.market.findings import count_by_code
+from kedge.market.findings import Report, by_code, count_by_code
+from kedge.market.funding import ValidatedFunding
 from kedge.market.grid import derive_instrument
 from kedge.market.grid_bars import GridBars, bar_events, to_grid_bars
 from kedge.market.intervals import interval_text, parse_interval
@@ -30,6 +31,8 @@ from kedge.market.validation import validate
 from kedge.simulation.exchange import FundingRate
 from kedge.storage.snapshots import SnapshotStore
 
+QUARANTINE_FRAC_MAX = 0.1
+"""A file that loses more of its rows than this is no series to trade on."""
 OFF_GRID_FRAC_MAX = 0.01
 """More bars than this off an instrument's grid, and it is the wrong instrument record."""
 
@@ -151,7 +154,7 @@ def read_source(name: Path, store: SnapshotStore | None, *, tz: str | None = Non
             raise InvalidInput(error.what, why=error.why, fix=fix) from None
         raise
     _refuse_other_interval(name, file.raw.table.interval_ms)
-    validated = validate(file.raw)
+    validated = validate(file.raw, keep_outliers=True)  # an outlier is known by the bar after it: dropping it would look ahead
     return Bars(validated.accepted, file.label, file.sha256, validated.rows, count_by_code(validated.quarantine))
 
 
@@ -159,6 +162,13 @@ def load_series(name: Path, instrument: Instrument | None = None, *, store: Snap
     """One source of bars, validated and on its instrument's grid."""
     found = read_source(name, store, tz=tz)
     table = found.table
+    lost = sum(found.quarantined.values())
+    if len(table) and lost > QUARANTINE_FRAC_MAX * found.rows:
+        raise InvalidInput(
+            f"{found.label}: {lost} of {found.rows} rows are broken",
+            why=", ".join(f"{code} {count}" for code, count in found.quarantined.items()),
+            fix=f"kedge data validate {name.name}, then mend the file or import it with the right mapping",
+        )
     if not len(table):
         raise InvalidInput(f"{found.label}: no bar passed validation", why=str(found.quarantined), fix=f"kedge data validate {name.name}")
     records, assumptions = _records_of(instrument_id_of(found.label, table.symbol), table, instrument)
@@ -265,6 +275,7 @@ def _load_fundings(
             raise InvalidInput(
                 f"{path.name}: second funding file of {table.symbol}", why="a settlement happens once", fix="drop one of them"
             )
+        _refuse_local_times(path, checked)
         one = by_symbol[table.symbol]
         ts_ns = table.ts_ms * NS_PER_MS
         inside = (ts_ns > int(one.bars.open_ts_ns[0])) & (ts_ns <= int(one.bars.close_ts_ns[-1]))
@@ -272,7 +283,7 @@ def _load_fundings(
             FundingRate(ts, one.instrument_id, rate)
             for ts, rate in zip(ts_ns[inside].tolist(), table.rate_e8[inside].tolist(), strict=True)
         ]
-        covered[table.symbol] = int(inside.sum())
+        covered[table.symbol] = _coverage_text(one, file.label, ts_ns[inside])
         sources.append(
             DataSource(
                 label=file.label,
@@ -284,12 +295,28 @@ def _load_fundings(
             )
         )
     words = {
-        f"{one.instrument_id} funding": f"{covered[symbol]} settlements from file"
-        if symbol in covered
-        else "none charged: no funding file was given"
-        for symbol, one in by_symbol.items()
+        f"{one.instrument_id} funding": covered.get(symbol, "none charged: no funding file was given") for symbol, one in by_symbol.items()
     }
     return sorted(rates), sorted(sources, key=lambda source: source.instrument), words  # a run's name does not depend on their order
+
+
+def _refuse_local_times(path: Path, checked: ValidatedFunding) -> None:
+    suspect = by_code(checked.findings).get(Report.TIMEZONE_SUSPECT)
+    if suspect is not None:
+        raise InvalidInput(
+            f"{path.name}: {suspect.text}", why="funding would be paid at the wrong time", fix="pass --tz, such as --tz UTC+3"
+        )
+
+
+def _coverage_text(one: Series, label: str, settled_ns: Ints) -> str:
+    """How much of the bars' span the settlements cover, and whether they are another venue's."""
+    every, first, last = one.records[0].funding_interval_ns, int(one.bars.open_ts_ns[0]), int(one.bars.close_ts_ns[-1])
+    due = last // every - first // every if every else len(settled_ns)
+    words = f"{len(settled_ns)} settlements from {label}"
+    if len(settled_ns) < due:
+        words += f"; {due - len(settled_ns)} of {due} due in the span of the bars are missing and were not charged"
+    venue = one.instrument_id.partition(":")[0]
+    return words if venue == "file" or label.startswith(venue) else f"{words}; the file does not name {venue}: rates of another venue?"
 
 
 def _with_changes(events: Iterator[BarClosed | FeedGap], changes: Sequence[InstrumentChanged]) -> Iterator[Event]:

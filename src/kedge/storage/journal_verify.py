@@ -13,6 +13,11 @@ from kedge.storage.journal_head import HeadCopy, newest_copy
 from kedge.storage.journal_reader import SqliteJournalReader
 
 _ATTEMPTS = 50
+RUN_ENDED = b'"type":"run_ended"'
+TAIL_ROWS = 4
+"""Rows in which a finished run's last step stands: the step, a snapshot mark, the head, and one to spare."""
+ALWAYS_ENDS = "bt-"
+"""Runs that are put in place only when they are finished."""
 
 
 def verify_journal(path: Path, public_key: Verifier) -> VerifyReport:
@@ -40,10 +45,14 @@ def verify_journal(path: Path, public_key: Verifier) -> VerifyReport:
             rows = _Rows(reader, stop)
             report = verify_rows(rows, public_key, head_copy=copy.body if copy else None, copy_expected=True)
             more = rows.unreadable or list(_snapshot_findings(reader, snapshot_seqs, report.snapshots))
+            ended = any(
+                isinstance(body, bytes) and RUN_ENDED in body for _, _, body in reader.raw_rows(start=max(0, stop - TAIL_ROWS), stop=stop)
+            )
     except IntegrityError as error:
         finding = Finding(None, FindingKind.UNREADABLE, f"{error.what}: {error.why}")
         return VerifyReport(ok=False, records=0, findings=(*sealed, finding))
-    return _joined(report, [*sealed, *more], _slot_notes(copy))
+    ending = _ending_findings(report.run_id, ended=ended, is_sealed=seal_path(path).is_file())
+    return _joined(report, [*sealed, *more, *ending], _slot_notes(copy), ended=ended)
 
 
 class _Rows:
@@ -103,11 +112,21 @@ def _seal_findings(path: Path, public_key: Verifier) -> Iterator[Finding]:
         yield Finding(None, FindingKind.CHUNK, sentence)
 
 
+def _ending_findings(run_id: str, *, ended: bool, is_sealed: bool) -> Iterator[Finding]:
+    """Who holds no key can still put back an older state that was signed; a run that must have an end and a seal shows it."""
+    if not run_id.startswith(ALWAYS_ENDS):
+        return
+    if ended and not is_sealed:
+        yield Finding(None, FindingKind.UNSEALED, "the run has ended, and its seal is missing: bytes outside its records are unproven")
+    if not ended:
+        yield Finding(None, FindingKind.UNFINISHED, "the run has no end: it was killed, or its tail was cut back to an older signed head")
+
+
 def _slot_notes(copy: HeadCopy | None) -> tuple[str, ...]:
     return ("a slot of the head file is unreadable: a crash tore the write, or somebody changed it",) if copy and copy.damaged else ()
 
 
-def _joined(report: VerifyReport, more: list[Finding], notes: tuple[str, ...]) -> VerifyReport:
+def _joined(report: VerifyReport, more: list[Finding], notes: tuple[str, ...], *, ended: bool) -> VerifyReport:
     findings = (*report.findings, *more)
     return VerifyReport(
         ok=not findings,
@@ -119,4 +138,5 @@ def _joined(report: VerifyReport, more: list[Finding], notes: tuple[str, ...]) -
         last_hash=report.last_hash,
         snapshots=report.snapshots,
         notes=(*report.notes, *notes),
+        ended=ended,
     )

@@ -37,7 +37,11 @@ class PublicKey:
         try:
             if not text.strip().startswith(_PREFIX):
                 raise ValueError
-            return cls(bytes.fromhex(text.strip().removeprefix(_PREFIX)))
+            digits = text.strip().removeprefix(_PREFIX)
+            raw = bytes.fromhex(digits)
+            if raw.hex() != digits:
+                raise ValueError
+            return cls(raw)
         except ValueError:
             raise InvalidInput(
                 f"public key is {text[:80]!r}", why=f"must be {_PREFIX} and 64 hex digits", fix="pass the line from journal.pub"

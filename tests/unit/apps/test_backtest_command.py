@@ -70,7 +70,7 @@ def test_the_money_adds_up(state: Path, data: Path, tmp_path: Path) -> None:
     assert money["fees"] == Decimal(fees).scaleb(-8)
     assert money["fees"] > 0
     assert money["funding_paid"] != 0
-    assert answer["assumptions"]["bybit-linear:BTCUSDT funding"] == "3 settlements from file"
+    assert answer["assumptions"]["bybit-linear:BTCUSDT funding"] == "3 settlements from bybit-linear-BTCUSDT-funding.csv"
 
 
 def test_without_a_funding_file_none_is_charged_and_it_says_so(state: Path, data: Path) -> None:

@@ -83,6 +83,7 @@ def test_a_changed_decision_is_found_at_its_record(recorded: Recorded, tmp_path:
         journal.start(first_record(recorded.journal))
         for n, record in enumerate(records, 1):
             journal.commit(record.event, tuple(map(_one_lot_more, record.outputs)) if n == changed else record.outputs)
+        journal.close(seal=True)
     assert kedge("audit", "verify", path, "--state-dir", recorded.state).code == 0
     answer = kedge("replay", path, "--state-dir", recorded.state, "--json")
     assert (answer.code, answer.json["equal"], answer.json["differs_at"], answer.json["records"]) == (9, False, changed, changed + 1)
@@ -127,8 +128,8 @@ def test_a_whole_journal_verifies(recorded: Recorded) -> None:
         assert found["records"] == sum(1 for _ in reader.records())
     told = kedge("audit", "verify", recorded.run_id, "--state-dir", recorded.state).out.splitlines()
     assert told[0] == "journal\trecords\tkey\tverdict"
-    assert told[1].endswith("\twhole: chain, signatures and tail hold")
-    assert len(told) == 2
+    assert told[1].endswith("\twhole: chain, signatures and seal hold")
+    assert told[2:] == [f"last hash {found['last_hash']}: keep it elsewhere to prove later that nothing was cut"]
 
 
 def test_a_flipped_bit_is_found_at_its_row_and_shown(copied: Recorded) -> None:
@@ -171,3 +172,29 @@ def test_without_a_key_to_trust_nothing_is_verified(copied: Recorded) -> None:
     shutil.rmtree(copied.state / "keys")
     assert refused(kedge("audit", "verify", copied.run_id, "--state-dir", copied.state, "--json")) == (3, "NOT_FOUND")
     assert not (copied.state / "keys").exists()
+
+
+def test_a_backtest_cut_back_to_an_older_head_gives_itself_away(recorded: Recorded, tmp_path: Path) -> None:
+    """Without a key: fewer rows, an older signed head in its own file, no seal. Only the missing end and seal can tell."""
+    path = tmp_path / "cut.sqlite"
+    with SqliteJournalReader(recorded.journal) as reader:
+        records = [record for record in reader.records() if isinstance(record, Step)]
+    with SqliteJournal(path, signer=load_or_create_key(recorded.state / "keys"), source="replay") as journal:
+        journal.start(first_record(recorded.journal))
+        for record in records[: len(records) // 2]:
+            journal.commit(record.event, record.outputs)
+    answer = kedge("audit", "verify", path, "--state-dir", recorded.state, "--json")
+    assert (answer.code, [f["kind"] for f in answer.json["findings"]]) == (9, ["unfinished"])
+    assert answer.json["notes"] == ["the run has no end: it is running, was killed, or its tail was cut back to an older signed head"]
+
+
+def test_a_finished_backtest_without_its_seal_is_a_finding(recorded: Recorded, tmp_path: Path) -> None:
+    copy = tmp_path / "journal.sqlite"
+    for name in ("journal.sqlite", "journal.sqlite.head"):
+        shutil.copy(recorded.journal.with_name(name), tmp_path / name)
+    answer = kedge("audit", "verify", copy, "--state-dir", recorded.state, "--json")
+    assert (answer.code, [f["kind"] for f in answer.json["findings"]]) == (9, ["unsealed"])
+
+
+def test_an_empty_name_names_no_run(recorded: Recorded) -> None:
+    assert refused(kedge("audit", "verify", "", "--state-dir", recorded.state, "--json")) == (3, "NOT_FOUND")

@@ -7,6 +7,7 @@ import pytest
 
 from kedge.domain.canonical import GENESIS, chain_hash, encode
 from kedge.journal import FindingKind, Head, SnapshotTaken, decode_row, sign_head, verify_rows
+from kedge.journal.rows import signature_bytes
 from kedge.journal.verify import FINDINGS_MAX
 from kedge.storage import SigningKey
 
@@ -278,3 +279,11 @@ def test_every_kind_has_its_own_word():
 def test_every_kind_is_explained_in_the_documentation(repository):
     text = (repository / "docs" / "journal.md").read_text()
     assert [kind.value for kind in FindingKind if f"| `{kind.value}` |" not in text] == []
+
+
+def test_a_signature_has_one_spelling() -> None:
+    """Upper case and white space mean the same bytes to `fromhex`; here they are a change."""
+    text = bytes(range(64)).hex()
+    assert signature_bytes(text) == bytes(range(64))
+    for other in (text.upper(), text[:2] + " " + text[2:], text[:-2], text + "00", "zz" * 64, ""):
+        assert signature_bytes(other) is None, other

@@ -91,7 +91,7 @@ def test_assumptions_are_the_dearest_that_ships() -> None:
     assert (instrument.maker_fee_e8, instrument.taker_fee_e8) == (20_000, 55_000)
     assert "maker 0.020%, taker 0.055%" in words["fees"]
     assert "2.5% to 50.0%" in words["tiers"]
-    assert set(words) == {"grid", "tick_size", "lot_size", "fees", "tiers", "funding", "limits", "order_minimum"}
+    assert set(words) == {"grid", "hindsight", "tick_size", "lot_size", "fees", "tiers", "funding", "limits", "order_minimum"}
 
 
 def test_position_limit_reaches_the_last_tier_at_the_lowest_price() -> None:
