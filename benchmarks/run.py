@@ -20,6 +20,7 @@ PARTS = (
     ("Event lane", "event_lane.py", ["--bars", "20000", "--repeats", "1"]),
     ("Journal", "journal.py", []),
     ("Kernel", "kernel.py", []),
+    ("Venue core", "venue_core.py", []),
     ("Start of the command line", "start.py", ["--repeats", "3"]),
 )
 
@@ -29,6 +30,11 @@ def run(script: str, arguments: list[str]) -> str:
     if done.returncode:
         raise SystemExit(f"{script} failed:\n{done.stdout}{done.stderr}")
     return done.stdout.strip()
+
+
+def shown(text: str) -> str:
+    """A Markdown table as it is, plain columns as they were printed."""
+    return text if "|---" in text else f"```text\n{text}\n```"
 
 
 def machine() -> str:
@@ -52,7 +58,7 @@ def main() -> None:
     ]
     for title, script, quick in PARTS:
         print(f"{title} ...", file=sys.stderr, flush=True)
-        pieces.append(f"## {title}\n\n{run(script, quick if given.quick else [])}")
+        pieces.append(f"## {title}\n\n{shown(run(script, quick if given.quick else []))}")
     page = "\n\n".join(pieces) + "\n"
     print(page)
     if not given.quick:

@@ -351,6 +351,12 @@ class OrderBook:
         found = [ladder.levels[key] for key in ladder.keys[: -levels - 1 : -1]]
         return [Depth(ladder.sign * level.key, level.lots, level.orders) for level in found]
 
+    def lots_at(self, side: Side, price_ticks: int) -> int:
+        """All lots of a side resting at one price; 0 when nobody is there."""
+        ladder = self._bids if side is Side.BUY else self._asks
+        level = ladder.levels.get(ladder.sign * price_ticks)
+        return level.lots if level is not None else 0
+
     def orders(self, side: Side) -> Iterator[BookOrder]:
         """The resting orders of a side in priority. Do not change the book while reading them."""
         return (self._bids if side is Side.BUY else self._asks).queue()
