@@ -78,8 +78,8 @@ bench: install-dev ## speed, beside peers and limits of the same run; writes doc
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 lock: .venv/.dev ## resolve again and write requirements/*.txt, hashes and no addresses
-	@for set in runtime dev; do \
-	  groups="--group build"; [ $$set = runtime ] || groups="--group dev"; \
+	@for set in dev runtime; do \
+	  groups="--group build"; [ $$set = runtime ] && groups="$$groups --constraint requirements/dev.txt" || groups="--group dev"; \
 	  $(BIN)/uv pip compile pyproject.toml $$groups --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade --output-file requirements/$$set.txt || exit 1; \
 	done

@@ -75,3 +75,15 @@ class RecordingFailed(KedgeError):
     """The journal could not be written (disk full, unreadable). Reaction: send nothing, stop."""
 
     code = "RECORDING_FAILED"
+
+
+class VenueUnavailable(KedgeError):
+    """The venue did not answer, is in maintenance or has banned us; nothing is known. Reaction: wait, ask again, keep what is reserved."""
+
+    code = "VENUE_UNAVAILABLE"
+
+
+class AccessRefused(KedgeError):
+    """The venue or we refuse the credentials: wrong key, wrong clock, a permission too many. Reaction: a person mends the key."""
+
+    code = "ACCESS_REFUSED"

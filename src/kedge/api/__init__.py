@@ -1,0 +1,1 @@
+"""The server people and monitors ask: health for now."""

@@ -1,0 +1,1 @@
+"""The Bybit v5 client: signing, limits, REST, three sockets, and the venue port made of them."""
