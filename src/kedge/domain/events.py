@@ -51,13 +51,39 @@ class FundingSettled(_Event, frozen=True, gc=False, tag="funding"):
     mark_e8: int
     position_lots: int
     paid_e8: int
+    funding_id: str = ""
 
 
 class CashMoved(_Event, frozen=True, gc=False, tag="cash"):
-    """A deposit (> 0), withdrawal (< 0), or the insurance fund's cover, from the venue's ledger."""
+    """A deposit (> 0), withdrawal (< 0), or the insurance fund's cover, from the venue's ledger.
+
+    Of `cash_id`, as of a settlement's `funding_id`, the engine books each one once; without an id every event counts.
+    """
 
     amount_e8: int
     reason: str
+    cash_id: str = ""
+
+
+class PositionAdopted(_Event, frozen=True, gc=False, tag="adopted"):
+    """We take over what the venue holds for us: `lots` and `cost_e8` signed, in place of what our books say."""
+
+    instrument: InstrumentId
+    lots: int
+    cost_e8: int
+
+
+class BooksDiffer(_Event, frozen=True, gc=False, tag="books_differ"):
+    """The venue's books and ours differ and nothing explains it. Trading halts with `code`.
+
+    `ours` and `theirs` are lots, or money in 1e-8; `instrument` and `client_order_id` are empty where it is not about one.
+    """
+
+    code: str
+    instrument: str
+    client_order_id: str
+    ours: int
+    theirs: int
 
 
 class OrderAccepted(_Event, frozen=True, gc=False, tag="accepted"):
@@ -119,18 +145,21 @@ class TimerFired(_Event, frozen=True, gc=False, tag="timer"):
 
 
 class Command(StrEnum):
-    """What a person may tell the engine."""
+    """What a person may tell the engine: halt, resume, close every position and stay flat until resumed, cancel every order."""
 
     HALT = "halt"
     RESUME = "resume"
+    FLATTEN = "flatten"
+    CANCEL_ALL = "cancel_all"
 
 
 class CommandGiven(_Event, frozen=True, gc=False, tag="command"):
-    """An order from a person: who, what, and why."""
+    """An order from a person: who, what, and why. `command_id` is the inbox's, so that each is taken once."""
 
     command: Command
     actor: str
     reason: str
+    command_id: str = ""
 
 
 class RunEnded(_Event, frozen=True, gc=False, tag="run_ended"):
@@ -145,6 +174,8 @@ Event = (
     | InstrumentChanged
     | FundingSettled
     | CashMoved
+    | PositionAdopted
+    | BooksDiffer
     | OrderAccepted
     | OrderRejected
     | OrderFilled

@@ -44,10 +44,11 @@ class Liquidity(StrEnum):
 
 
 class FillCause(StrEnum):
-    """Why a fill happened: our order traded, or the venue closed the position."""
+    """Why a fill happened: our order traded, the venue closed the position, or somebody else traded on our account and we take it over."""
 
     TRADE = "trade"
     LIQUIDATION = "liquidation"
+    ADOPTED = "adopted"
 
 
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from kedge.kernel.account import DAY, DAY_LOSS_E8, DRAWDOWN_E8
 from kedge.kernel.limits import worst_case_lots
 from kedge.risk.gate import HALTING, PASSING, STALE_PRICE, Gate, Situation
 from kedge.risk.sizing import lots_within, target_lots
-from kedge.risk.states import DAILY_LOSS, RiskState, judge
+from kedge.risk.states import DAILY_LOSS, FLATTEN, RiskState, judge
 from kedge.strategy.base import Strategy, Target
 from kedge.strategy.execution import DUST_DIVISOR, Child, plan
 
@@ -73,6 +73,9 @@ class Decider:
         state, account = self.state, self._account
         if account[DRAWDOWN_E8] >= self._watch_drawdown or account[DAY_LOSS_E8] >= self._watch_loss or state.risk_state is not RUNNING:
             self._judge()
+        if state.halt_code == FLATTEN:
+            self._close_out(slot)
+            return
         for target in self._on_event(slot):
             self._take(target)
         if slot.target_lots != slot.lots_view[slot.index]:
@@ -80,7 +83,11 @@ class Decider:
 
     def _timer(self, event: TimerFired) -> None:
         if event.timer_id.startswith(WORK_TIMER):
-            self._work(self._slots[event.timer_id.removeprefix(WORK_TIMER)])
+            slot = self._slots[event.timer_id.removeprefix(WORK_TIMER)]
+            if self.state.halt_code == FLATTEN:
+                self._close_out(slot)
+            else:
+                self._work(slot)
         elif event.timer_id.startswith(LIFE_TIMER):
             order = self.state.orders.by_id.get(event.timer_id.removeprefix(LIFE_TIMER))
             if order is not None and order.is_live and order.status is not Status.PENDING_CANCEL:
@@ -88,11 +95,17 @@ class Decider:
 
     def _command(self, event: CommandGiven) -> None:
         ends_by_itself = self.state.risk_state is not RiskState.HALTED or self.state.halt_code == DAILY_LOSS
+        held = self.state.risk_state is RiskState.HALTED or self.state.halt_code == FLATTEN
         if event.command is Command.HALT and ends_by_itself:
             self._change(RiskState.HALTED, "COMMAND", f"{event.actor}: {event.reason}", "")
-        elif event.command is Command.RESUME and self.state.risk_state is RiskState.HALTED:
+        elif event.command is Command.RESUME and held:
             self._change(RiskState.RUNNING, "COMMAND", f"{event.actor}: {event.reason}", "")
             self._judge()
+        elif event.command is Command.FLATTEN:
+            self._change(RiskState.REDUCE_ONLY, FLATTEN, f"{event.actor}: {event.reason}", "flat")
+            self._flatten()
+        elif event.command is Command.CANCEL_ALL:
+            self._cancel_all(keep_reducing=False, reason="COMMAND")
 
     # risk state --------------------------------------------------------------------------------------------
 
@@ -112,11 +125,39 @@ class Decider:
         if to is not RiskState.RUNNING:
             self._cancel_all(keep_reducing=to is RiskState.REDUCE_ONLY)
 
-    def _cancel_all(self, *, keep_reducing: bool) -> None:
+    def _flatten(self) -> None:
+        """Every target becomes zero, and what is held is closed slice by slice."""
+        for slot in self.state.by_index:
+            if slot.position_lots or slot.target_lots or slot.exposure_e8:
+                self._emit(self._flat(slot))
+                self._close_out(slot)
+
+    def _flat(self, slot: Slot) -> Decided:
+        return Decided(
+            decision_id=f"{self.settings.run_id}.{self.state.decisions + 1}",
+            strategy=self._strategy_name,
+            instrument=slot.instrument,
+            exposure_e8=0,
+            target_lots=0,
+            mark_ticks=int(self.state.marks[slot.index]),
+            equity_e8=equity_e8(self.state),
+            reason=FLATTEN,
+        )
+
+    def _close_out(self, slot: Slot) -> None:
+        """Work towards flat, and look again soon for as long as something is held."""
+        if slot.position_lots and self.state.marks[slot.index]:
+            self._work(slot)
+            given_up = slot.blocked or slot.attempt >= self.settings.attempts_max
+            timer_id = WORK_TIMER + slot.instrument
+            if not given_up and timer_id not in self.state.timers:
+                self._emit(TimerSet(timer_id=timer_id, due_ts_ns=self.state.ts_ns + PACE_NS))
+
+    def _cancel_all(self, *, keep_reducing: bool, reason: str = "") -> None:
         for slot in self.state.by_index:
             for order in list(self.state.orders.of(slot.instrument).values()):
                 if order.status is not Status.PENDING_CANCEL and not (keep_reducing and order.order.reduce_only):
-                    self._emit(CancelSent(client_order_id=order.order.client_order_id, reason=f"RISK_{self.state.halt_code}"))
+                    self._emit(CancelSent(client_order_id=order.order.client_order_id, reason=reason or f"RISK_{self.state.halt_code}"))
 
     # targets -----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 from kedge.domain.errors import IllegalTransition, InvalidInput
 from kedge.domain.events import (
     BarClosed,
+    BooksDiffer,
     CashMoved,
     CommandGiven,
     Event,
@@ -25,6 +26,7 @@ from kedge.domain.events import (
     OrderProvenAbsent,
     OrderRejected,
     OrderUnanswered,
+    PositionAdopted,
     RunEnded,
     TimerFired,
 )
@@ -51,6 +53,9 @@ TAKEN = frozenset({"OK", BELOW_MINIMUM})
 WORK_TIMER = "work:"
 LIFE_TIMER = "life:"
 
+FUNDING_ID = "funding:"
+CASH_ID = "cash:"
+
 
 class Fold:
     """The writer of one engine's state."""
@@ -69,6 +74,8 @@ class Fold:
             InstrumentChanged: self._instrument,
             FundingSettled: self._funding,
             CashMoved: self._cash,
+            PositionAdopted: self._adopted,
+            BooksDiffer: self._differ,
             OrderAccepted: self._accepted,
             OrderRejected: self._rejected,
             OrderFilled: self._fill,
@@ -140,6 +147,8 @@ class Fold:
         if event.instrument not in self._slots:
             self._trouble("FOREIGN_INSTRUMENT", f"funding of {event.paid_e8} e8 on {event.instrument}, which we do not trade")
             return
+        if event.funding_id and not self.state.orders.is_new_strange(FUNDING_ID + event.funding_id):
+            return
         state, slot = self.state, self._slots[event.instrument]
         ours = funding_paid_e8(slot.position_lots, event.mark_e8, event.rate_e8, slot.spec.tick_e8, slot.spec.tick_value_e8)
         if event.position_lots != slot.position_lots:
@@ -150,7 +159,17 @@ class Fold:
         book_funding(state.account, event.paid_e8)
 
     def _cash(self, event: CashMoved) -> None:
-        book_flow(self.state.account, event.amount_e8)
+        if not event.cash_id or self.state.orders.is_new_strange(CASH_ID + event.cash_id):
+            book_flow(self.state.account, event.amount_e8)
+
+    def _adopted(self, event: PositionAdopted) -> None:
+        state, slot = self.state, self._slots[event.instrument]
+        state.lots[slot.index], state.costs[slot.index] = event.lots, event.cost_e8
+        revalue(state.account, state.lots, state.costs, state.marks, state.tick_values)
+
+    def _differ(self, event: BooksDiffer) -> None:
+        about = " ".join(name for name in (event.instrument, event.client_order_id) if name) or "account"
+        self._trouble(event.code, f"{about}: {event.ours} here, {event.theirs} at the venue")
 
     def _accepted(self, event: OrderAccepted) -> None:
         state = self._report(event.client_order_id, Report.ACCEPTED)

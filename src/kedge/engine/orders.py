@@ -15,7 +15,7 @@ FINISHED_KEPT = 1_000
 """Finished orders remembered, so that a late report still finds its order."""
 
 STRANGE_KEPT = 1_000
-"""Ids of fills remembered that belong to no order of ours: liquidations, and fills that the table refuses."""
+"""Ids remembered of what belongs to no order of ours: liquidations, fills that the table refuses, settlements, cash."""
 
 
 class OrderState(msgspec.Struct):
@@ -93,7 +93,7 @@ class Orders:
         return state
 
     def is_new_strange(self, fill_id: str) -> bool:
-        """Whether this fill without an order of ours is seen for the first time; it is remembered."""
+        """Whether this id of no order of ours is seen for the first time; it is remembered."""
         if fill_id in self.strange:
             return False
         self.strange.append(fill_id)

@@ -1,7 +1,7 @@
 """When the trader itself reduces or halts: drawdown, loss of the day, or something it cannot understand.
 
 Rules: upward moves are immediate; REDUCE_ONLY ends when every measure is back under its soft level; a halt for the
-day's loss ends with the UTC day; every other halt stays until a person resumes.
+day's loss ends with the UTC day; every other halt, and a flattening, stays until a person resumes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ DAILY_LOSS = "DAILY_LOSS"
 DRAWDOWN = "DRAWDOWN"
 RECOVERED = "RECOVERED"
 NEW_DAY = "NEW_DAY"
+FLATTEN = "FLATTEN"
+"""A person wants every position closed. Nothing but a person ends it, and a loss does not stop the closing."""
 
 _SEVERITY = {RiskState.RUNNING: 0, RiskState.REDUCE_ONLY: 1, RiskState.HALTED: 2}
 
@@ -49,6 +51,8 @@ def judge(state: RiskState, halt_code: str, drawdown_e8: int, daily_loss_e8: int
     `halt_code` is the code of the halt in force ('' when none); it decides whether a halt may end by itself. `day_over` says
     whether a UTC day has ended since the halt began.
     """
+    if halt_code == FLATTEN:
+        return None
     worst = _worst(drawdown_e8, daily_loss_e8, limits)
     if worst is not None and _SEVERITY[worst.state] > _SEVERITY[state]:
         return worst
