@@ -24,7 +24,7 @@ from kedge.ops.secret_reference import read_secret
 from kedge.ops.settings import Settings
 
 PREFIX = "KEDGE_"
-NOT_SETTINGS = ("KEDGE_CACHE_DIR", "KEDGE_CONFIG", "KEDGE_TEST_DATA", "KEDGE_HYPOTHESIS_PROFILE")
+NOT_SETTINGS = ("KEDGE_CACHE_DIR", "KEDGE_CONFIG", "KEDGE_TEST_DATA", "KEDGE_HYPOTHESIS_PROFILE", "KEDGE_KILL_AT", "KEDGE_GIT_SHA")
 """Variables with our prefix that are no configuration keys."""
 FREE_SECTIONS: tuple[KeyPath, ...] = (("strategy", "params"), ("secrets",))
 """Mappings whose keys are the reader's own."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,9 @@ from typing import Self
 from kedge.domain.errors import Conflict
 
 PID_DIGITS_MAX = 20
+PATIENCE_S = 0.2
+"""Who asks for the holder takes the lock for an instant; whoever wants it tries again for this long."""
+RETRY_S = 0.01
 
 
 class ProcessLock:
@@ -40,14 +44,12 @@ class ProcessLock:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(descriptor):
             holder = os.read(descriptor, PID_DIGITS_MAX).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise Conflict(
                 f"{self.what} is running already (pid {holder})", why=f"it holds {self.path}", fix=f"stop it first: kill {holder}"
-            ) from None
+            )
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor
@@ -57,6 +59,20 @@ class ProcessLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _taken(descriptor: int) -> bool:
+    """Take the lock; False when somebody keeps it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(RETRY_S)
+        else:
+            return True
 
 
 def holder_of(path: Path) -> int | None:

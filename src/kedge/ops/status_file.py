@@ -1,4 +1,4 @@
-"""The status that a running `kedge up` leaves for others to read: `<state folder>/status.json`.
+"""The status that a running `kedge demo` leaves for others to read: `<state folder>/status.json`.
 
 The rules: written whole or not at all (temporary file, then rename), read without trusting it, and its age and the
 writer's lock decide whether it may be called live. A stale figure is said to be stale, never shown as current.
@@ -37,7 +37,7 @@ FIELDS = (
 
 
 def up_lock(state_folder: Path) -> ProcessLock:
-    """The lock that `kedge up` holds while it runs."""
+    """The lock that `kedge up` and `kedge demo` hold while they run: one of them per state folder."""
     return ProcessLock(state_folder / LOCK_NAME, what="kedge up")
 
 
@@ -70,7 +70,7 @@ def read_status(state_folder: Path, now: datetime) -> dict[str, Any]:
     except FileNotFoundError:
         raise NotFound("no run yet", why=f"{path} does not exist", fix="kedge up") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{path} is not a status", why=str(error), fix="remove it and run `kedge up`") from None
+        raise IntegrityError(f"{path} is not a status", why=str(error), fix="remove it and run `kedge demo`") from None
     running = holder_of(state_folder / LOCK_NAME) is not None
     fresh = math.isfinite(age_s) and -STALE_AFTER_S < age_s < STALE_AFTER_S
     return {**status, "running": running, "age_s": round(age_s, 1), "stale": not (running and fresh)}

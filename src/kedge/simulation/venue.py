@@ -21,6 +21,7 @@ from kedge.simulation.venue_crowd import Background, mix
 from kedge.simulation.venue_dealing import Dealing
 from kedge.simulation.venue_events import cover, liquidate, settle_funding
 from kedge.simulation.venue_market import Market
+from kedge.simulation.venue_preview import preview
 from kedge.simulation.venue_reads import VenueReads
 from kedge.simulation.venue_rules import (
     AMEND_QTY,
@@ -96,7 +97,7 @@ class Venue(VenueReads):
     def __init__(self, instruments: Sequence[Instrument], settings: VenueSettings, start_ts_ns: int) -> None:
         _check_listing(instruments)
         self.settings = settings
-        self.tape = Tape(settings.seed, start_ts_ns)
+        self.tape = Tape(settings.seed ^ mix(settings.id_salt), start_ts_ns)
         self._accounts = {}
         self._markets = {}
         self._crowds: dict[InstrumentId, Background] = {}
@@ -153,13 +154,9 @@ class Venue(VenueReads):
         if market is None:
             return BAD_SYMBOL
         slot = self._slot(owner, market)
-        terms = order_terms(request, slot, self.settings)
+        terms = self._checked(request, slot)
         if isinstance(terms, Reject):
             return terms
-        if not request.trigger_ticks and not request.reduce_only:
-            refusal = money_refusal(slot, request.side, terms.qty_lots, self._expected_ticks(request, market, terms))
-            if refusal is not None:
-                return refusal
         order = self._accept(request, slot, terms)
         if request.trigger_ticks:
             order.status = Status.UNTRIGGERED
@@ -170,6 +167,20 @@ class Venue(VenueReads):
             self._dealing.enter(order, slot)
         self._settle()
         return copy_row(order)
+
+    def preview(self, account: str, request: OrderRequest, ts_ns: int) -> WalletRow | Reject:
+        """What an order would make of the wallet (see `venue_preview`), or why it would be refused; nothing changes."""
+        self._begin(ts_ns)
+        owner = self._account(account)
+        market = self._markets.get(request.instrument)
+        if market is None:
+            return BAD_SYMBOL
+        slot = self._slot(owner, market)
+        terms = self._checked(request, slot)
+        if isinstance(terms, Reject):
+            return terms
+        is_idle = request.reduce_only or request.trigger_ticks > 0
+        return preview(slot, request.side, terms.qty_lots, self._expected_ticks(request, market, terms), is_idle, ts_ns)
 
     def amend(
         self, account: str, instrument: InstrumentId, ts_ns: int, *, order_id: str = "", link_id: str = "", qty_lots: int | None = None,
@@ -484,6 +495,14 @@ class Venue(VenueReads):
             self.tape.changes.append(market.print_trade(side, price_ticks, outcome.cancelled_lots, self.tape.now_ns))
 
     # --- inside: orders --------------------------------------------------------------------------------------------------
+
+    def _checked(self, request: OrderRequest, slot: Slot) -> Terms | Reject:
+        """A new order against every rule, money last."""
+        terms = order_terms(request, slot, self.settings)
+        if isinstance(terms, Reject) or request.trigger_ticks or request.reduce_only:
+            return terms
+        expected = self._expected_ticks(request, slot.market, terms)
+        return money_refusal(slot, request.side, terms.qty_lots, expected) or terms
 
     def _expected_ticks(self, request: OrderRequest, market: Market, terms: Terms) -> int:
         """The price an order is costed at: its limit, or the worst a market order would touch now."""

@@ -537,6 +537,8 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     seed : int
         Of sizes and ids; the same seed and calls give the same venue to the byte.
+    id_salt : int
+        Changes the ids and nothing else; a venue that begins anew must not repeat the ids of an earlier one.
     leverage_e2 : int
         Leverage of a new position in hundredths, lowered to the instrument's own maximum.
     outer_limit_factor : int
@@ -548,6 +550,7 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] = 1
+    id_salt: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] = 0
     leverage_e2: Annotated[int, msgspec.Meta(ge=100, le=10_000)] = 1_000
     outer_limit_factor: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     clamps_prices: bool = True

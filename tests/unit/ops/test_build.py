@@ -71,3 +71,35 @@ def test_it_is_worked_out_once_and_does_not_depend_on_the_place(copy: Path) -> N
 def test_every_deciding_room_exists() -> None:
     root = Path(kedge.__file__).parent
     assert [room for room in build.DECIDING_ROOMS if not (root / room).is_dir()] == []
+
+
+SHA, OTHER = "a" * 40, "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"HEAD": f"{SHA}\n"}, SHA),
+        ({"HEAD": "ref: refs/heads/main\n", "refs/heads/main": f"{SHA}\n"}, SHA),
+        ({"HEAD": "ref: refs/heads/main\n", "packed-refs": f"# pack\n{OTHER} refs/heads/old\n{SHA} refs/heads/main\n"}, SHA),
+        ({"HEAD": "ref: refs/heads/main\n", "packed-refs": f"{OTHER} refs/heads/old\n"}, None),
+        ({"HEAD": "ref: refs/heads/main\n", "refs/heads/main": "half"}, None),
+        ({"HEAD": "ref: refs/heads/main\n"}, None),
+        ({"HEAD": "nonsense\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_commit_of_a_checkout_is_read_from_its_files(
+    files: dict[str, str], expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build.kedge, "__file__", str(tmp_path / "src" / "kedge" / "__init__.py"))
+    for name, text in files.items():
+        (tmp_path / ".git" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / ".git" / name).write_text(text)
+    assert build.git_sha() == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(SHA, SHA), (f" {SHA.upper()} ", SHA), ("main", None)])
+def test_a_commit_given_by_the_builder_wins_and_a_word_is_none(given: str, expected: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEDGE_GIT_SHA", given)
+    assert build.git_sha() == expected

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,22 @@ def test_a_holder_without_a_name_is_still_a_holder(tmp_path: Path) -> None:
     with ProcessLock(path, what="it"):
         path.write_text("")
         assert holder_of(path) == 0
+
+
+def test_asking_for_the_holder_all_the_time_keeps_nobody_from_the_lock(tmp_path: Path) -> None:
+    path, over = tmp_path / "x.lock", threading.Event()
+    path.touch()
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            holder_of(path)
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    try:
+        for _ in range(50):
+            with ProcessLock(path, what="x"):
+                pass
+    finally:
+        over.set()
+        asking.join()

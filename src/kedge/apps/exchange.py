@@ -1,0 +1,296 @@
+"""`kedge exchange serve`: the simulated Bybit v5 exchange as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+import msgspec
+from cyclopts import Parameter
+
+from kedge.apps import exit_codes, wiring
+from kedge.apps.exchange_file import Running, count_start, exchange_lock, remove_running, write_running
+from kedge.apps.exchange_market import Followed, Played, chosen_market
+from kedge.apps.output import emit
+from kedge.domain.errors import Conflict, InvalidInput
+from kedge.kernel.compiling import compile_all, mark_ready
+from kedge.ops.config import Config, load_config
+from kedge.ops.logs import logging_to
+from kedge.ops.paper_keys import PaperKey, load_or_create_paper_keys, paper_keys_file
+from kedge.simulation.venue import Venue
+from kedge.simulation.venue_types import VenueSettings
+from kedge.venues.exchange.api_keys import ApiKey, ApiKeys
+from kedge.venues.exchange.clocks import UNPACED_SPEED, PlayClock, WallVenueClock
+from kedge.venues.exchange.control import Control, is_loopback
+from kedge.venues.exchange.faults import Faults, FaultyHall
+from kedge.venues.exchange.hall import Hall
+from kedge.venues.exchange.live_prices import LivePrices
+from kedge.venues.exchange.player import Player
+from kedge.venues.exchange.prices_funding import FundingFeed
+from kedge.venues.exchange.routes import Permission
+from kedge.venues.exchange.server import ExchangeServer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEFAULT_PORT: Final = 8100
+PORT_MAX: Final = 65_535
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Options(NamedTuple):
+    """How to serve: where, how fast, whom to wait for, whether faults may be ordered, and how to tell."""
+
+    host: str
+    port: int
+    speed: int
+    wait_for: int
+    faults: bool
+    as_json: bool
+
+
+def serve(
+    *,
+    market: str | None = None,
+    speed: str | None = None,
+    seed: int | None = None,
+    port: int = DEFAULT_PORT,
+    host: str = "127.0.0.1",
+    instrument: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    wallet: str | None = None,
+    wait_for: int = 0,
+    bars: int | None = None,
+    funding: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
+    faults: bool = False,
+    state_dir: str | None = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Serve the simulated exchange: Bybit v5 over HTTP and WebSocket, with paper accounts and a market that is played.
+
+    It answers on this machine alone, and stops on Ctrl-C or a polite kill. Keys of paper accounts stand in `paper/keys.json` of the
+    state folder, readable by their owner only.
+
+    Parameters
+    ----------
+    market
+        `synthetic`, `replay:FILE` for recorded bars (several files joined by commas), `live` for the venue's public prices, or
+        `live:URL` for those of another exchange.
+    speed
+        `max`, or how many times faster than the clock; live prices have speed 1.
+    seed
+        Of the synthetic market and of the crowd in the book.
+    port
+        Where to listen; 0 lets the system choose.
+    host
+        An address of this machine's own.
+    instrument
+        Symbols to list in a synthetic or live market.
+    wallet
+        What each paper account is opened with, in the quote currency.
+    wait_for
+        Begin when this many clients have registered for lock-step.
+    bars
+        End the market after this many bars of each instrument; the exchange then stands still.
+    funding
+        Files of recorded settlements, for a replay.
+    faults
+        Let clients on this machine order faults at /kedge/faults.
+    state_dir
+        Use this state folder instead of the configured one.
+    config
+        Read this configuration file.
+    as_json
+        Print where it answers as JSON.
+    """
+    _check_numbers(port, wait_for, bars)
+    _check_host(host)
+    lives = market is not None and market.partition(":")[0] == "live"
+    flags = {
+        "state_dir": state_dir,
+        "demo.market": None if lives else market,
+        "demo.speed": speed or ("1" if lives else None),
+        "demo.seed": seed,
+    }
+    settings = load_config(config, flags=flags)
+    demo = settings.settings.demo
+    name = market or demo.market
+    _check_listing(name, instrument)
+    chosen = chosen_market(settings, name, bars=bars, funding=funding or (), symbols=_upper(instrument or demo.instruments))
+    options = Options(host, port, UNPACED_SPEED if demo.speed == "max" else int(demo.speed), wait_for, faults, as_json)
+    _check_live(chosen, options)
+    folder = settings.state_folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with exchange_lock(folder):
+        keys = load_or_create_paper_keys(folder)
+        secrets = [key.api_secret for key in keys]
+        with logging_to(folder, "exchange", secrets=secrets, console=sys.stderr.isatty() and not as_json) as log:
+            compile_all()
+            named = wallet is not None or settings.origins["wallet"] != "default"
+            money_e8 = wiring.wallet_e8(settings, wallet) if named else None
+            _run(_serve(settings, chosen, options, keys, money_e8, log))
+    return exit_codes.OK
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    import uvloop  # compiled for this: twice as fast as the standard loop
+
+    uvloop.run(main)
+
+
+async def _serve(
+    settings: Config, chosen: Played | Followed, options: Options, keys: Sequence[PaperKey], wallet_e8: int | None, log: logging.Logger
+) -> None:
+    folder = settings.state_folder
+    server = build_server(settings, chosen, options, keys, wallet_e8, count_start(folder))
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        port = await _start(server, options)
+        mark_ready()
+        running = Running(os.getpid(), f"http://{_in_url(options.host)}:{port}", datetime.now(UTC).isoformat(timespec="seconds"))
+        write_running(folder, running)
+        log.info("exchange answers at %s: %s market, speed %d", running.url, chosen.source, options.speed)
+        told = {**msgspec.to_builtins(running), "source": chosen.source, "speed": options.speed, "keys": str(paper_keys_file(folder))}
+        emit(told, options.as_json, lambda target: _hello(target, running, chosen.source))
+        sys.stdout.flush()
+        await _until_stopped(server, stopped)
+    finally:
+        remove_running(folder)
+        await server.close()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    log.info("exchange stopped")
+
+
+async def _until_stopped(server: ExchangeServer, stopped: asyncio.Event) -> None:
+    """Wait for a signal; a market that breaks ends the process with its reason."""
+    asked, broke = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(server.failure())
+    done, rest = await asyncio.wait((asked, broke), return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    if broke in done:
+        await broke
+
+
+async def _start(server: ExchangeServer, options: Options) -> int:
+    try:
+        return await server.start(options.host, options.port)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        why = "another process listens there" if error.errno == errno.EADDRINUSE else "ports below 1024 belong to the system"
+        raise Conflict(
+            f"port {options.port} of {options.host} cannot be had",
+            why=why,
+            fix="--port 0 takes a free one; stop the other, or name another",
+        ) from None
+
+
+def build_server(
+    settings: Config, chosen: Played | Followed, options: Options, keys: Sequence[PaperKey], wallet_e8: int | None, starts: int
+) -> ExchangeServer:
+    """Put the exchange together: venue with its paper accounts, clock, market, server.
+
+    Parameters
+    ----------
+    wallet_e8 : int or None
+        What accounts are opened with; None takes what stands with each key.
+    starts : int
+        How many exchanges this state folder had before, so that no id is given twice.
+    """
+    clock = PlayClock(chosen.start_ts_ns, options.speed) if isinstance(chosen, Played) else WallVenueClock()
+    start_ns = clock.venue_ns()
+    rules = VenueSettings(seed=settings.settings.demo.seed, id_salt=starts, funding_cap_e8=chosen.funding_cap_e8)
+    venue = Venue(chosen.instruments, rules, start_ns)
+    for account, money_e8 in sorted({key.account: key.wallet_e8 for key in keys}.items()):
+        venue.open_account(account, money_e8 if wallet_e8 is None else wallet_e8, start_ns)
+    faults = Faults(time.time_ns) if options.faults else None
+    if faults is None:
+        hall = Hall(venue, clock, chosen.instruments, speed=options.speed)
+    else:
+        hall = FaultyHall(venue, clock, chosen.instruments, speed=options.speed, faults=faults)
+    control = Control(options.speed, clock.venue_ns)
+    market = _market(chosen, hall, clock, control, options)
+    admitted = ApiKeys(_admitted(key) for key in keys)
+    return ExchangeServer(hall, clock, admitted, market, control, source=chosen.source, faults=faults)
+
+
+def _market(
+    chosen: Played | Followed, hall: Hall, clock: PlayClock | WallVenueClock, control: Control, options: Options
+) -> Player | LivePrices:
+    if isinstance(chosen, Played) and isinstance(clock, PlayClock):
+        feed = FundingFeed(chosen.fundings, chosen.instruments, chosen.start_ts_ns)
+        return Player(hall, clock, chosen.events, feed, control, wait_for=options.wait_for)
+    if isinstance(chosen, Followed):
+        return LivePrices(hall, chosen.rest_url, chosen.public_url)
+    raise TypeError("bars are played by a PlayClock")
+
+
+def _admitted(key: PaperKey) -> ApiKey:
+    return ApiKey(
+        key=key.api_key,
+        secret=key.api_secret,
+        account=key.account,
+        permissions=frozenset(Permission(name) for name in key.permissions),
+        created_ns=key.created_ns,
+        note=key.name,
+    )
+
+
+def _check_numbers(port: int, wait_for: int, bars: int | None) -> None:
+    if not 0 <= port <= PORT_MAX:
+        raise InvalidInput(f"--port is {port}", why=f"ports are 0 to {PORT_MAX}", fix="--port 0 takes a free one")
+    if wait_for < 0:
+        raise InvalidInput(f"--wait-for is {wait_for}", why="it counts clients", fix="leave it out to begin at once")
+    if bars is not None and bars < 1:
+        raise InvalidInput(f"--bars is {bars}", why="a market has at least one bar", fix="leave it out to play on")
+
+
+def _check_host(host: str) -> None:
+    if host != "localhost" and not is_loopback(host):
+        raise InvalidInput(
+            f"--host is {host}",
+            why="the exchange has no TLS: keys and orders would cross the network in the clear",
+            fix="use 127.0.0.1, and a tunnel where others must reach it",
+        )
+
+
+def _check_listing(market: str, instrument: list[str] | None) -> None:
+    if instrument and market.startswith("replay:"):
+        raise InvalidInput(
+            f"--instrument {' '.join(instrument)} with recorded bars", why="they list what their files hold", fix="leave --instrument out"
+        )
+
+
+def _check_live(chosen: Played | Followed, options: Options) -> None:
+    if isinstance(chosen, Followed) and options.speed != 1:
+        raise InvalidInput("--speed with live prices", why="they come at the speed of the wall", fix="leave --speed out")
+    if isinstance(chosen, Followed) and options.wait_for:
+        raise InvalidInput(f"--wait-for {options.wait_for} with live prices", why="they wait for nobody", fix="leave --wait-for out")
+
+
+def _upper(symbols: Sequence[str]) -> list[str]:
+    return [symbol.upper() for symbol in symbols]
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _hello(target: Console, running: Running, source: str) -> None:
+    target.print(f"exchange at {running.url}, {source} market; Ctrl-C stops it", highlight=False, soft_wrap=True)

@@ -1,0 +1,80 @@
+"""Funding rates of a played market: each is set before its settlement, and what the record lacks is said.
+
+Rules: an instrument that has recorded rates pays only those; a settlement that its record lacks is charged at 0 and counted. One
+without any gets the rate that the venue works out from its premium.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from kedge.domain.instrument import Instrument, InstrumentId
+from kedge.simulation.exchange import FundingRate
+from kedge.simulation.venue import Venue
+
+NEVER_NS: Final = 1 << 62
+
+_log: Final = logging.getLogger("kedge.exchange")
+
+
+class FundingFeed:
+    """Feeds recorded rates to a venue that begins at `start_ns`.
+
+    Parameters
+    ----------
+    rates : sequence of FundingRate
+        Ordered by time; it may grow while the market is played.
+    """
+
+    def __init__(self, rates: Sequence[FundingRate], instruments: Sequence[Instrument], start_ns: int) -> None:
+        self._rates = rates
+        self._seen = 0
+        self._known: dict[InstrumentId, deque[FundingRate]] = {}
+        self._every = {spec.instrument_id: spec.funding_interval_ns for spec in instruments if spec.funding_interval_ns}
+        self._next = {name: start_ns - start_ns % every + every for name, every in self._every.items()}
+        self.due_ns = min(self._next.values(), default=NEVER_NS)
+        self.missing = 0
+
+    def refresh(self) -> None:
+        """Take rates that have become known since the last call."""
+        for rate in self._rates[self._seen :]:
+            self._known.setdefault(rate.instrument, deque()).append(rate)
+        self._seen = len(self._rates)
+
+    def foretell(self, venue: Venue) -> None:
+        """Set the rate of every instrument's next settlement, as far as it is known."""
+        for name in self._known:
+            if name in self._next:
+                self._set(venue, name)
+
+    def settle(self, venue: Venue) -> None:
+        """Settle everything due at `due_ns`, and go on to the next settlement."""
+        due_ns = self.due_ns
+        due = [name for name, at in self._next.items() if at == due_ns]
+        for name in due:
+            if name in self._known and not self._set(venue, name):
+                self.missing += 1
+                venue.set_funding_rate(name, 0)
+                _log.warning(
+                    "no funding rate of %s is recorded: 0 is charged",
+                    name,
+                    extra={"kedge_fields": {"event": "funding_missing", "ts_ns": due_ns}},
+                )
+        venue.advance(due_ns)
+        for name in due:
+            self._next[name] += self._every[name]
+        self.due_ns = min(self._next.values())
+        self.foretell(venue)
+
+    def _set(self, venue: Venue, name: InstrumentId) -> bool:
+        """Set the next settlement's rate; False where the record does not hold it."""
+        known, next_ns = self._known[name], self._next[name]
+        while known and known[0].ts_ns < next_ns:
+            known.popleft()
+        if not known or known[0].ts_ns != next_ns:
+            return False
+        venue.set_funding_rate(name, known[0].rate_e8)
+        return True
