@@ -1,0 +1,299 @@
+"""One REST call with everything that belongs to it: room under the limits, signature, time-out, judgement, and a repeat where safe.
+
+Rules: reads are repeated with back-off and jitter and then raise; a write is repeated only where carrying it out twice is the same
+as once, or where the venue said that nothing happened because of the clock; what may have been carried out is never called
+refused. The API key does not stand in errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from kedge.domain.errors import AccessRefused, InvalidInput, VenueUnavailable
+from kedge.domain.units import NS_PER_MS, NS_PER_S
+from kedge.domain.venue import Answer, Refused, Taken, Unanswered
+from kedge.venues.bybit import rest_endpoints as ends
+from kedge.venues.bybit.clock_offset import ClockOffset, ClockReport, ClockSample
+from kedge.venues.bybit.codec import Envelope, TimeData, UnreadablePayload, decode, decode_envelope
+from kedge.venues.bybit.codes import (
+    DONE,
+    HTTP_BAN_STATUS,
+    IP_BAN_CODES,
+    LIMIT_CODES,
+    NOTHING_HAPPENED,
+    Operation,
+    Reaction,
+    fix_for,
+    http_reaction,
+    reaction,
+)
+from kedge.venues.bybit.http import NoReply, NotSent, TimeClass, Wire, WireReply
+from kedge.venues.bybit.limits import Priority, RequestLimits
+from kedge.venues.bybit.rest_endpoints import Endpoint
+from kedge.venues.bybit.signing import RECV_WINDOW_CREATE_MS, RECV_WINDOW_MS, Signer, rest_headers
+
+NOT_SENT: Final = "NOT_SENT"
+NO_ROOM: Final = "NO_ROOM"
+CLOCK_SAMPLES: Final = 5
+READ_TRIES: Final = 4
+WRITE_TRIES: Final = 3
+PATIENCE_NS: Final = {
+    Priority.EXIT: 3 * NS_PER_S,
+    Priority.TRADE: 2 * NS_PER_S,
+    Priority.CHECK: 10 * NS_PER_S,
+    Priority.IDLE: 90 * NS_PER_S,
+}
+"""How long a request may wait for room before it is given up, unsent."""
+
+
+class Outcome(NamedTuple):
+    """What came of a request: our judgement, the venue's code (or `NOT_SENT`, `NO_ROOM`, `HTTP_500`), its words, and its answer."""
+
+    reaction: Reaction
+    code: str
+    message: str
+    envelope: Envelope | None = None
+
+    def answer(self, venue_order_id: str = "") -> Answer:
+        """The port's word for it."""
+        if self.reaction in DONE:
+            return Taken(venue_order_id)
+        if self.reaction in NOTHING_HAPPENED:
+            return Refused(self.code, self.message)
+        return Unanswered(f"{self.code}: {self.message}" if self.code else self.message)
+
+
+class Pace(NamedTuple):
+    """Back-off of repeats, in seconds: `first_s`, doubled each time up to `most_s`, times a random half to one."""
+
+    first_s: float = 0.2
+    most_s: float = 3.0
+
+
+DEFAULT_PACE: Final = Pace()
+
+
+class Caller:
+    """Calls endpoints of one host with one key.
+
+    Parameters
+    ----------
+    signer : Signer, optional
+        None for public endpoints only.
+    seed : int
+        Of the jitter between repeats.
+    mono_ns, wall_ns : callables
+        The machine's clocks.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        limits: RequestLimits,
+        signer: Signer | None = None,
+        *,
+        clock: ClockOffset | None = None,
+        seed: int = 0,
+        pace: Pace = DEFAULT_PACE,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.wire, self.limits, self.signer = wire, limits, signer
+        self.clock = clock or ClockOffset()
+        self.mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._pace = pace
+        self._random = random.Random(seed)
+        self._measuring = asyncio.Lock()
+
+    async def measure_clock(self, samples: int = CLOCK_SAMPLES) -> ClockReport:
+        """Measure the venue's clock now, best of several; one measurement at a time serves all that wait.
+
+        Raises
+        ------
+        VenueUnavailable
+            No answer of the time endpoint.
+        """
+        begun_ns = self.mono_ns()
+        async with self._measuring:
+            if self.clock.is_measured and not self.clock.is_due(begun_ns, 0):
+                return self.clock.report()
+            return self.clock.measure([await self._sample() for _ in range(samples)])
+
+    async def venue_wall_ns(self) -> int:
+        """The venue's wall clock, asked now."""
+        return (await self._sample()).venue_ns
+
+    async def _sample(self) -> ClockSample:
+        outcome, sent_ns = await self._repeat_read(ends.TIME, "", Priority.CHECK, TimeClass.CLOCK)
+        received_ns, wall_ns = self.mono_ns(), self._wall_ns()
+        venue_ns = decode(_result(outcome), TimeData, ends.TIME.path).time_nano
+        return ClockSample(sent_ns, received_ns, wall_ns, venue_ns)
+
+    async def read(
+        self, endpoint: Endpoint, query: str = "", *, priority: Priority = Priority.CHECK, time_class: TimeClass = TimeClass.READ
+    ) -> Envelope:
+        """GET; repeated where that may help.
+
+        Raises
+        ------
+        VenueUnavailable
+            No answer, a ban, or no room under the limits; nothing is known.
+        AccessRefused
+            The key or the account may not.
+        InvalidInput
+            The venue refuses the parameters.
+        """
+        if endpoint.signed and self.clock.is_due(self.mono_ns()) and not await self._clock_is_mended() and not self.clock.is_measured:
+            raise VenueUnavailable(f"{endpoint.path} was not asked", why="the venue's clock is not known", fix="wait and ask again")
+        outcome, _ = await self._repeat_read(endpoint, query, priority, time_class)
+        if outcome.reaction not in DONE or outcome.envelope is None:
+            raise self._read_error(endpoint, outcome)
+        return outcome.envelope
+
+    async def _repeat_read(self, endpoint: Endpoint, query: str, priority: Priority, time_class: TimeClass) -> tuple[Outcome, int]:
+        attempt = 0
+        while True:
+            sent_ns, outcome = await self._once(endpoint, query.encode(), priority, 1, RECV_WINDOW_MS, time_class)
+            attempt += 1
+            final = outcome.reaction in (Reaction.OK, Reaction.FATAL, Reaction.REFUSED) or outcome.code == NO_ROOM
+            if final or attempt >= READ_TRIES or self.limits.banned_for_ns(self.mono_ns()):
+                return outcome, sent_ns
+            if outcome.reaction is Reaction.CLOCK:
+                await self.measure_clock()
+            else:
+                await self._back_off(attempt - 1)
+
+    async def write(self, endpoint: Endpoint, body: bytes, *, priority: Priority = Priority.TRADE, cost: int = 1) -> Outcome:
+        """POST exactly this body; never raises for what the venue or the network does.
+
+        Parameters
+        ----------
+        cost : int
+            What the limits count: orders in a batch, else 1.
+        """
+        if not self.clock.is_measured:
+            try:
+                await self.measure_clock()
+            except VenueUnavailable as error:
+                return Outcome(Reaction.RETRY, NOT_SENT, error.what)
+        window_ms = RECV_WINDOW_CREATE_MS if endpoint.operation is Operation.CREATE else RECV_WINDOW_MS
+        tries, uncertain, clock_tried, attempt = (WRITE_TRIES if endpoint.repeat_safe else 1), False, False, 0
+        while True:
+            _, outcome = await self._once(endpoint, body, priority, cost, window_ms, TimeClass.ORDER)
+            if outcome.reaction is Reaction.CLOCK and not clock_tried:
+                clock_tried = True
+                if await self._clock_is_mended():
+                    continue
+            uncertain = uncertain or outcome.reaction is Reaction.AMBIGUOUS
+            attempt += 1
+            again = outcome.reaction in (Reaction.RETRY, Reaction.AMBIGUOUS) and outcome.code != NO_ROOM
+            if not again or attempt >= tries or self.limits.banned_for_ns(self.mono_ns()):
+                break
+            await self._back_off(attempt)
+        if uncertain and outcome.reaction not in DONE and outcome.reaction is not Reaction.GONE:
+            return outcome._replace(reaction=Reaction.AMBIGUOUS)
+        return outcome
+
+    async def _clock_is_mended(self) -> bool:
+        try:
+            await self.measure_clock()
+        except VenueUnavailable:
+            return False
+        return True
+
+    async def _back_off(self, attempt: int) -> None:
+        longest = min(self._pace.first_s * 2**attempt, self._pace.most_s)
+        await asyncio.sleep(longest * self._random.uniform(0.5, 1.0))
+
+    async def _once(
+        self, endpoint: Endpoint, payload: bytes, priority: Priority, cost: int, window_ms: int, time_class: TimeClass
+    ) -> tuple[int, Outcome]:
+        refusal = await self._admit(endpoint, priority, cost)
+        sent_ns = self.mono_ns()
+        if refusal is not None:
+            return sent_ns, refusal
+        headers: dict[str, str] = {}
+        if endpoint.signed:
+            headers = rest_headers(self._signer(endpoint), payload, self.clock.timestamp_ms(sent_ns), window_ms)
+        try:
+            if endpoint.operation is Operation.READ:
+                reply = await self.wire.get(endpoint.path, payload.decode(), headers, time_class)
+            else:
+                reply = await self.wire.post(endpoint.path, payload, headers, time_class)
+        except NotSent as error:
+            return sent_ns, Outcome(Reaction.RETRY, NOT_SENT, str(error))
+        except NoReply as error:
+            unknown = Reaction.RETRY if endpoint.operation is Operation.READ else Reaction.AMBIGUOUS
+            return sent_ns, Outcome(unknown, "", str(error))
+        return sent_ns, self._judge(endpoint, reply, sent_ns)
+
+    def _signer(self, endpoint: Endpoint) -> Signer:
+        if self.signer is None:
+            raise InvalidInput(f"{endpoint.path} needs a key", why="it is a private endpoint", fix="construct the client with credentials")
+        return self.signer
+
+    async def _admit(self, endpoint: Endpoint, priority: Priority, cost: int) -> Outcome | None:
+        begun_ns = self.mono_ns()
+        while wait_ns := self.limits.take(endpoint.group, priority, now_ns := self.mono_ns(), cost=cost):
+            banned_ns = self.limits.banned_for_ns(now_ns)
+            if banned_ns:
+                return Outcome(Reaction.RETRY, NO_ROOM, f"banned for {banned_ns / NS_PER_S:.0f} s more: {self.limits.ban_why}")
+            if now_ns + wait_ns - begun_ns > PATIENCE_NS[priority]:
+                return Outcome(Reaction.RETRY, NO_ROOM, f"no room under the limit of {endpoint.group} for {wait_ns / NS_PER_S:.1f} s")
+            await asyncio.sleep(wait_ns / NS_PER_S)
+        return None
+
+    def _judge(self, endpoint: Endpoint, reply: WireReply, sent_ns: int) -> Outcome:
+        now_ns = self.mono_ns()
+        if reply.status != 200:
+            words = self._without_key(reply.body[:200].decode("utf-8", "replace"))
+            if reply.status == HTTP_BAN_STATUS:
+                self.limits.ban(now_ns, f"HTTP 403 {words}".strip())
+            return Outcome(http_reaction(reply.status, endpoint.operation), f"HTTP_{reply.status}", words)
+        try:
+            envelope = decode_envelope(reply.body, endpoint.path)
+        except UnreadablePayload as error:
+            unknown = Reaction.RETRY if endpoint.operation is Operation.READ else Reaction.AMBIGUOUS
+            return Outcome(unknown, "UNREADABLE", error.what)
+        self._note_limits(endpoint, envelope.ret_code, reply, sent_ns, now_ns)
+        message = self._without_key(envelope.ret_msg)
+        return Outcome(reaction(envelope.ret_code, endpoint.operation, message), str(envelope.ret_code), message, envelope)
+
+    def _note_limits(self, endpoint: Endpoint, code: int, reply: WireReply, sent_ns: int, now_ns: int) -> None:
+        if code in IP_BAN_CODES:
+            self.limits.ban(now_ns, f"code {code}")
+        elif code in LIMIT_CODES:
+            reset_ns = None
+            if reply.reset_ms is not None and self.clock.is_measured:
+                reset_ns = reply.reset_ms * NS_PER_MS - self.clock.venue_wall_ns(now_ns)
+            self.limits.refused(endpoint.group, now_ns, reset_ns)
+        else:
+            self.limits.observe(endpoint.group, sent_ns, now_ns, reply.limit, reply.remaining)
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self.signer.api_key, "(key)") if self.signer is not None else text
+
+    def _read_error(self, endpoint: Endpoint, outcome: Outcome) -> VenueUnavailable | AccessRefused | InvalidInput:
+        what = f"{endpoint.path} answered {outcome.code} {outcome.message}".rstrip()
+        if outcome.reaction is Reaction.FATAL:
+            code = int(outcome.code) if outcome.code.lstrip("-").isdigit() else 0
+            return AccessRefused(what, why="the venue refuses the key, the account or the request", fix=fix_for(code))
+        if outcome.reaction in (Reaction.REFUSED, Reaction.GONE):
+            return InvalidInput(what, why="the venue refuses the parameters", fix="correct the parameter that the text names")
+        if outcome.code in (NO_ROOM, NOT_SENT, ""):
+            what = f"{endpoint.path}: {outcome.message}"
+        return VenueUnavailable(what, why="nothing is known", fix="wait and ask again; check the connection if it lasts")
+
+
+def _result(outcome: Outcome) -> bytes:
+    if outcome.envelope is None or outcome.reaction is not Reaction.OK:
+        raise VenueUnavailable(
+            f"the venue's time endpoint answered {outcome.code} {outcome.message}".rstrip(),
+            why="its clock is not known",
+            fix="wait and ask again",
+        )
+    return bytes(outcome.envelope.result)

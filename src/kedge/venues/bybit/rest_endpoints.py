@@ -1,0 +1,119 @@
+"""Every REST endpoint we call: path, limit group, what it does, and whether it is signed. The venue's figures for linear contracts.
+
+Rules: shares are the trader's (the guard owns the rest of create and cancel); market endpoints have no limit per account, only
+the address's; figures are corrected by the venue's headers while running.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from kedge.domain.units import NS_PER_S
+from kedge.venues.bybit.codes import Operation
+from kedge.venues.bybit.limits import GroupLimit
+
+MAINNET: Final = "https://api.bybit.com"
+TESTNET: Final = "https://api-testnet.bybit.com"
+DEMO: Final = "https://api-demo.bybit.com"
+
+
+class Endpoint(NamedTuple):
+    """One endpoint; `repeat_safe` where carrying it out twice is the same as once."""
+
+    path: str
+    operation: Operation = Operation.READ
+    signed: bool = True
+    repeat_safe: bool = True
+
+    @property
+    def group(self) -> str:
+        """The limit group, such as `order.create`."""
+        return self.path.removeprefix("/v5/").replace("/", ".")
+
+
+def _market(name: str) -> Endpoint:
+    return Endpoint(f"/v5/market/{name}", signed=False)
+
+
+TIME: Final = _market("time")
+KLINE: Final = _market("kline")
+MARK_KLINE: Final = _market("mark-price-kline")
+INDEX_KLINE: Final = _market("index-price-kline")
+PREMIUM_KLINE: Final = _market("premium-index-price-kline")
+INSTRUMENTS: Final = _market("instruments-info")
+ORDERBOOK: Final = _market("orderbook")
+TICKERS: Final = _market("tickers")
+FUNDING_HISTORY: Final = _market("funding/history")
+RECENT_TRADES: Final = _market("recent-trade")
+OPEN_INTEREST: Final = _market("open-interest")
+RISK_LIMIT: Final = _market("risk-limit")
+PRICE_LIMIT: Final = _market("price-limit")
+SYSTEM_STATUS: Final = Endpoint("/v5/system/status", signed=False)
+
+CREATE: Final = Endpoint("/v5/order/create", Operation.CREATE, repeat_safe=False)
+AMEND: Final = Endpoint("/v5/order/amend", Operation.AMEND, repeat_safe=False)
+CANCEL: Final = Endpoint("/v5/order/cancel", Operation.CANCEL)
+CANCEL_ALL: Final = Endpoint("/v5/order/cancel-all", Operation.CANCEL)
+CREATE_BATCH: Final = Endpoint("/v5/order/create-batch", Operation.CREATE, repeat_safe=False)
+AMEND_BATCH: Final = Endpoint("/v5/order/amend-batch", Operation.AMEND, repeat_safe=False)
+CANCEL_BATCH: Final = Endpoint("/v5/order/cancel-batch", Operation.CANCEL)
+REALTIME: Final = Endpoint("/v5/order/realtime")
+HISTORY: Final = Endpoint("/v5/order/history")
+EXECUTIONS: Final = Endpoint("/v5/execution/list")
+SET_DCP: Final = Endpoint("/v5/order/disconnected-cancel-all", Operation.SET)
+
+POSITIONS: Final = Endpoint("/v5/position/list")
+CLOSED_PNL: Final = Endpoint("/v5/position/closed-pnl")
+SET_LEVERAGE: Final = Endpoint("/v5/position/set-leverage", Operation.SET)
+SWITCH_MODE: Final = Endpoint("/v5/position/switch-mode", Operation.SET)
+TRADING_STOP: Final = Endpoint("/v5/position/trading-stop", Operation.SET)
+
+WALLET: Final = Endpoint("/v5/account/wallet-balance")
+ACCOUNT_INFO: Final = Endpoint("/v5/account/info")
+FEE_RATE: Final = Endpoint("/v5/account/fee-rate")
+TRANSACTION_LOG: Final = Endpoint("/v5/account/transaction-log")
+DCP_INFO: Final = Endpoint("/v5/account/query-dcp-info")
+SET_MARGIN_MODE: Final = Endpoint("/v5/account/set-margin-mode", Operation.SET)
+SET_PRICE_ACTION: Final = Endpoint("/v5/account/set-limit-px-action", Operation.SET)
+
+KEY_INFO: Final = Endpoint("/v5/user/query-api")
+TRANSFERS: Final = Endpoint("/v5/asset/transfer/query-inter-transfer-list")
+DEPOSITS: Final = Endpoint("/v5/asset/deposit/query-record")
+INTERNAL_DEPOSITS: Final = Endpoint("/v5/asset/deposit/query-internal-record")
+WITHDRAWALS: Final = Endpoint("/v5/asset/withdraw/query-record")
+
+_MINUTE_NS: Final = 60 * NS_PER_S
+
+
+def _share(limit: int, window_ns: int = NS_PER_S) -> GroupLimit:
+    return GroupLimit(limit, limit * 8 // 10, 0, window_ns)
+
+
+TRADER_LIMITS: Final = MappingProxyType(
+    {
+        CREATE.group: GroupLimit(10, 7, exit_room=2),
+        AMEND.group: GroupLimit(10, 10, exit_room=2),
+        CANCEL.group: GroupLimit(10, 6, exit_room=1),
+        CREATE_BATCH.group: GroupLimit(10, 7, exit_room=2),
+        AMEND_BATCH.group: GroupLimit(10, 10, exit_room=2),
+        CANCEL_BATCH.group: GroupLimit(10, 6, exit_room=1),
+        CANCEL_ALL.group: GroupLimit(10, 6, exit_room=1),
+        SET_DCP.group: _share(5),
+        TRADING_STOP.group: GroupLimit(10, 7, exit_room=2),
+        SET_LEVERAGE.group: _share(10),
+        SWITCH_MODE.group: _share(10),
+        SET_MARGIN_MODE.group: _share(5),
+        SET_PRICE_ACTION.group: _share(10),
+        KEY_INFO.group: _share(10),
+        FEE_RATE.group: _share(5),
+        DCP_INFO.group: _share(5),
+        TRANSACTION_LOG.group: _share(25),
+        TRANSFERS.group: _share(60, _MINUTE_NS),
+        DEPOSITS.group: _share(100, _MINUTE_NS),
+        INTERNAL_DEPOSITS.group: _share(300),
+        WITHDRAWALS.group: _share(300, _MINUTE_NS),
+        **{e.group: _share(50) for e in (REALTIME, HISTORY, EXECUTIONS, POSITIONS, CLOSED_PNL, WALLET, ACCOUNT_INFO)},
+    }
+)
+"""The trader's shares: create 7, cancel 6 and amend 10 of 10 a second, four fifths of the reads."""
