@@ -1,0 +1,100 @@
+"""The step of a live trader: learn, decide, make durable, and only then hand on what is wanted.
+
+Everything here runs without waiting, so no two steps can mix. If the journal fails, nothing is handed on and the trader stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from kedge.domain.events import Event
+from kedge.domain.outputs import Output, TimerSet
+from kedge.engine.engine import Engine
+from kedge.services.backtest import RunJournal
+from kedge.services.kill_points import KillPoints
+from kedge.services.seen import Seen, id_of
+from kedge.services.venue_clock import VenueClock
+
+Watcher = Callable[[Event, Sequence[Output]], None]
+
+
+class LiveCore:
+    """Engine, journal and what has been seen, of one account.
+
+    Attributes
+    ----------
+    send : callable
+        Takes the outputs of a step once they are durable; set by whoever carries them out.
+    watchers : list of callable
+        Told of each step after its outputs were handed on; they must not raise.
+    steps : int
+        Steps taken by this process.
+    """
+
+    def __init__(self, engine: Engine, journal: RunJournal, seen: Seen, clock: VenueClock, kill: KillPoints, snapshot_every: int) -> None:
+        self.engine, self.journal, self.seen, self.clock, self.kill = engine, journal, seen, clock, kill
+        self.state = engine.state
+        self.send: Callable[[Sequence[Output]], None] = _nothing
+        self.watchers: list[Watcher] = []
+        self.changed = asyncio.Event()
+        self.on_timers: Callable[[], None] = _nobody
+        self.on_snapshot_due: Callable[[], None] = _nobody
+        self.steps = 0
+        self._snapshot_every, self._next_snapshot = snapshot_every, snapshot_every
+
+    def now_ns(self) -> int:
+        """Venue time for events that carry none of their own."""
+        return max(self.clock.now_ns(), self.state.ts_ns)
+
+    def step(self, event: Event) -> Sequence[Output]:
+        """Take one event through the engine and the journal; what was booked before is dropped.
+
+        Raises
+        ------
+        RecordingFailed
+            The step could not be made durable. Nothing was handed on, and the trader must stop.
+        """
+        booked = id_of(event)
+        if booked and event in self.seen:
+            return ()
+        kill = self.kill
+        if kill.armed:
+            kill.reach("before_step")
+        outputs = self.engine.step(event)
+        if kill.armed:
+            kill.reach("before_commit")
+        self.journal.commit(event, outputs)
+        if kill.armed:
+            kill.reach("after_commit")
+        if booked:
+            self.seen.add(event)
+        self.steps += 1
+        if outputs:
+            self.send(outputs)
+            if any(type(output) is TimerSet for output in outputs):
+                self.on_timers()
+        self._then(event, outputs)
+        return outputs
+
+    def _then(self, event: Event, outputs: Sequence[Output]) -> None:
+        self.changed.set()
+        for watcher in self.watchers:
+            watcher(event, outputs)
+        if self.steps == self._next_snapshot:
+            self.on_snapshot_due()
+
+    def save_snapshot(self) -> None:
+        """Keep the engine's state as of the last record."""
+        self.kill.reach("before_snapshot")
+        self.journal.save_snapshot(self.journal.count - 1, self.engine.snapshot())
+        self._next_snapshot = self.steps + self._snapshot_every
+        self.kill.reach("after_snapshot")
+
+
+def _nothing(_: Sequence[Output]) -> None:
+    """Nobody carries anything out."""
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,127 @@
+"""What the venue tells by itself, sorted: orders and money into the engine at once, bars to their gate, the rest compared or noted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from kedge.domain.events import BarClosed, FeedGap, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from kedge.domain.venue import Stream, StreamDown, StreamUp, TradingVenue, VenueNews, VenuePosition, VenueWallet
+from kedge.kernel.account import WALLET
+from kedge.services.live_bars import Bars
+from kedge.services.live_core import LiveCore
+from kedge.services.live_desk import Desk
+from kedge.services.live_settings import LiveSettings
+from kedge.services.reconcile import Foreign, ours_or_adopted
+
+_log: Final = logging.getLogger("kedge.live")
+
+OrderNews = OrderFilled | FundingSettled | OrderAccepted | OrderRejected | OrderCanceled
+
+
+class News:
+    """Takes in one venue's news.
+
+    Parameters
+    ----------
+    want : callable
+        Asks for the books to be compared soon, with the reason.
+
+    Attributes
+    ----------
+    streams : dict
+        Which streams are connected.
+    """
+
+    def __init__(
+        self,
+        core: LiveCore,
+        venue: TradingVenue,
+        desk: Desk,
+        bars: Bars,
+        settings: LiveSettings,
+        want: Callable[[str], None],
+        *,
+        in_step: bool,
+    ) -> None:
+        self.streams: dict[Stream, bool] = dict.fromkeys(Stream, False)
+        self.wallet: VenueWallet | None = None
+        self._core, self._venue, self._desk, self._bars, self._settings = core, venue, desk, bars, settings
+        self._want, self._in_step = want, in_step
+        self._private = 0
+
+    async def pump(self) -> None:
+        """Take in news for ever."""
+        news, at_hand, take = self._venue.news, self._venue.news_at_hand, self.take
+        while True:
+            take(await news())
+            for more in at_hand():
+                take(more)
+
+    def drain(self) -> int:
+        """Take in everything that has arrived; how much private news there has been so far."""
+        for news in self._venue.news_at_hand():
+            self.take(news)
+        return self._private
+
+    def take(self, news: VenueNews) -> None:
+        """One piece of news."""
+        if isinstance(news, BarClosed | FeedGap):
+            self._bars.take(news)
+        elif isinstance(news, OrderNews):
+            self._private += 1
+            if not self._in_step:
+                self._core.clock.saw(news.ts_ns)
+            self._order(news)
+        elif isinstance(news, VenuePosition | VenueWallet):
+            self._private += 1
+            self._compare(news)
+        elif isinstance(news, StreamUp):
+            self._up(news)
+        else:
+            self._down(news)
+
+    def _order(self, event: OrderNews) -> None:
+        if isinstance(event, OrderFilled | FundingSettled):
+            self._core.step(ours_or_adopted(self._core.state, event, self._settings.foreign))
+            return
+        order = self._core.state.orders.by_id.get(event.client_order_id)
+        if order is None:
+            self._foreign(event)
+        elif isinstance(event, OrderAccepted):
+            self._desk.accepted(event)
+        elif order.is_live:
+            self._core.step(event)
+
+    def _foreign(self, event: OrderNews) -> None:
+        """News of an order that is not ours: the venue's list says what it is, so the books are compared."""
+        _log.warning("foreign order: %s", type(event).__name__, extra={"event": "foreign_order"})
+        if isinstance(event, OrderAccepted):
+            self._want("foreign order")
+
+    def _compare(self, news: VenuePosition | VenueWallet) -> None:
+        """What the venue says of the account by itself is compared; a difference is looked into, not believed."""
+        state = self._core.state
+        if isinstance(news, VenueWallet):
+            self.wallet = news
+            if abs(news.wallet_e8 - state.account_view[WALLET]) > self._settings.wallet_tolerance_e8:
+                self._want("wallet")
+            return
+        slot = state.slots.get(news.instrument)
+        foreign = slot is None and news.lots != 0 and self._settings.foreign is Foreign.REFUSE
+        if foreign or (slot is not None and slot.position_lots != news.lots):
+            self._want("position")
+
+    def _up(self, news: StreamUp) -> None:
+        self.streams[news.stream] = True
+        if news.again:
+            _log.warning("%s stream back", news.stream, extra={"event": "stream_up"})
+            self._core.kill.reach("reconnect")
+            self._want(f"{news.stream} stream back")
+
+    def _down(self, news: StreamDown) -> None:
+        self.streams[news.stream] = False
+        _log.warning("%s stream down: %s", news.stream, news.why, extra={"event": "stream_down"})
+        if news.stream is Stream.PRIVATE:
+            self._bars.close()

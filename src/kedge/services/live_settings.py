@@ -1,0 +1,90 @@
+"""What a live run is: the strategy and limits, and how the trader deals with its venue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from kedge.domain.instrument import InstrumentId
+from kedge.domain.units import NS_PER_S
+from kedge.risk.limits import Limits
+from kedge.services.lookup import LookupPace
+from kedge.services.reconcile import Foreign
+from kedge.strategy.execution import ExecutionPolicy
+
+
+class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to trade and how: everything here stands in the first record.
+
+    Attributes
+    ----------
+    rung : str
+        Where the money is: 'demo', 'paper', 'testnet', 'live'.
+    source : str
+        'live', 'replay' or 'synthetic': where the venue's prices come from.
+    start_ts_ns : int or None
+        Venue time now, as the exchange told it; None takes the wallet's timestamp.
+    run_id : str
+        The run's name where whoever composes it has one; '' names it by its content.
+    history_bars : int
+        Bars to fetch before the first one, so that features are warm sooner.
+    """
+
+    account: str
+    rung: str
+    instruments: tuple[InstrumentId, ...]
+    strategy: str
+    params: dict[str, Any]
+    interval_ns: Annotated[int, msgspec.Meta(ge=1)]
+    limits: Limits = Limits()
+    execution: ExecutionPolicy = ExecutionPolicy()
+    confidence_min_e8: int = 0
+    gap_bars_carried: int = 3
+    source: str = "live"
+    speed: str = "1"
+    seed: int = 0
+    engine_version: str = ""
+    code_sha256: str = ""
+    assumptions: dict[str, str] = {}
+    start_ts_ns: int | None = None
+    run_id: str = ""
+    history_bars: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+
+
+class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the loop behaves; none of it changes a decision, so none of it stands in the journal.
+
+    Attributes
+    ----------
+    speed : int
+        How many times faster than the wall venue time runs.
+    foreign : Foreign
+        Orders, trades and positions that are not ours: halt, or take over.
+    reconcile_every_ns : int
+        Venue time between two routine comparisons of the books.
+    reconcile_wall_min_s : float
+        At least this much wall time between them, so that a fast market is not spent asking.
+    reading_gap_s : float
+        Wall time between two readings of books that differ, growing with each.
+    wallet_tolerance_e8 : int
+        Largest unexplained difference of the wallet that is rounding, in 1e-8.
+    bars_wait_s : float
+        In lock-step: how long released bars may take to arrive before history is asked.
+    answers_wait_s : float
+        In lock-step: how long one bar waits for unanswered orders before it is acknowledged all the same.
+    """
+
+    speed: Annotated[int, msgspec.Meta(ge=1)] = 1
+    foreign: Foreign = Foreign.REFUSE
+    reconcile_every_ns: Annotated[int, msgspec.Meta(ge=1)] = 30 * NS_PER_S
+    reconcile_wall_min_s: float = 1.0
+    reading_gap_s: float = 0.2
+    wallet_tolerance_e8: Annotated[int, msgspec.Meta(ge=0)] = 0
+    snapshot_every: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    lookup: LookupPace = LookupPace()
+    bars_wait_s: float = 2.0
+    answers_wait_s: float = 6.0
+    inbox_every_s: float = 0.2
+    retry_first_s: float = 0.2
+    retry_max_s: float = 10.0

@@ -1,0 +1,56 @@
+"""A live trader's state as plain data, for status files, health checks and people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedge.engine.lifecycle import Status
+from kedge.services.live import LiveTrader
+from kedge.services.live_stop import risk_on
+from kedge.services.permits import may_add_risk, permit_age_ns
+
+
+def status(trader: LiveTrader) -> dict[str, Any]:
+    """What the trader is and does. Before the engine exists only `condition` and what the plan says; unknown is None."""
+    plan = trader.plan
+    age_ns = permit_age_ns(trader.permits, trader.monotonic_ns())
+    told: dict[str, Any] = {
+        "condition": trader.condition,
+        "ready": trader.is_ready,
+        "rung": plan.rung,
+        "account": plan.account,
+        "strategy": plan.strategy,
+        "source": plan.source,
+        "instruments": list(plan.instruments),
+        "interval_ns": plan.interval_ns,
+        "guard": trader.permits.guard,
+        "permit_age_s": None if age_ns is None else age_ns / 1e9,
+        "may_add_risk": may_add_risk(trader.permits, trader.monotonic_ns()),
+        "lock_step": trader.lockstep is not None,
+    }
+    return told | _running(trader) if hasattr(trader, "core") else told
+
+
+def _running(trader: LiveTrader) -> dict[str, Any]:
+    core, last = trader.core, trader.books.last
+    bar = trader.bars.last
+    orders = [order for slot in core.state.by_index for order in core.state.orders.of(slot.instrument).values()]
+    return {
+        **core.engine.summary(),
+        "run_id": trader.started.run_id if trader.started is not None else None,
+        "venue_ts_ns": core.clock.now_ns(),
+        "silent_s": core.clock.silent_s,
+        "streams": {str(stream): up for stream, up in trader.news.streams.items()},
+        "last_bar_ts_ns": None if bar is None else bar.ts_ns,
+        "bars_open": trader.bars.gate.is_open,
+        "bars_waiting": trader.bars.gate.waiting,
+        "reconciled_ts_ns": None if last is None else last.ts_ns,
+        "reconciliations": trader.books.count,
+        "books_agree": None if last is None else last.agreed,
+        "book_differences": [] if last is None else [f"{one.code} {one.instrument} {one.ours} {one.theirs}" for one in last.reports],
+        "unknown_orders": sum(order.status is Status.UNKNOWN for order in orders),
+        "under_way": len(trader.desk.under_way),
+        "orders_sent": trader.desk.sent,
+        "journal_count": trader.journal.count,
+        "risk_on": risk_on(trader).is_on,
+    }
