@@ -1,4 +1,4 @@
-"""Draw the live view of `kedge up` into docs/images/up.svg, from a seeded run: `python -m scripts.picture`.
+"""Draw the live view of `kedge demo` into docs/images/up.svg, from a seeded run: `python -m scripts.picture`.
 
 The fonts that Rich would load from elsewhere are left out, so the picture loads nothing.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kedge.apps.up import demo_market, demo_spec
+from kedge.apps.demo import demo_market, demo_spec
 from kedge.apps.view import Recent, render
 from kedge.ops.config import load_config
 from kedge.services.backtest import Run, first_record
@@ -34,7 +34,7 @@ def main() -> None:
     console = Console(record=True, width=132, file=io.StringIO(), force_terminal=True)
     note = f"speed {settings.settings.demo.speed} · {settings.settings.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
     console.print(render(run.engine.summary(), list(recent.rows), "DEMO · SYNTHETIC", note))
-    drawn = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="kedge up"), flags=re.DOTALL)
+    drawn = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="kedge demo"), flags=re.DOTALL)
     drawn = re.sub(r"font-family: ?(Fira Code|arial)[^;]*;", "font-family: monospace;", drawn)
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n", encoding="utf-8")

@@ -22,8 +22,15 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = (
-    Command(("up",), "kedge.apps.up:up", "run the demo: a market at speed, the engine, a live view"),
-    Command(("status",), "kedge.apps.status:status", "what the running demo or the last run did"),
+    Command(("up",), "kedge.apps.up:up", "run the system: exchange, trader and health server, kept alive, with a live view"),
+    Command(("demo",), "kedge.apps.demo:demo", "run engine and market in one process, without sockets"),
+    Command(("trade",), "kedge.apps.trade:trade", "run one trader against a venue, on paper, demo or testnet"),
+    Command(("serve",), "kedge.apps.serve:serve", "answer /health over HTTP"),
+    Command(("exchange", "serve"), "kedge.apps.exchange:serve", "serve the simulated exchange: Bybit v5 over HTTP and WebSocket"),
+    Command(("status",), "kedge.apps.status:status", "what the running trader or the last run did"),
+    Command(("system", "status"), "kedge.apps.system:status", "processes, restarts and health"),
+    Command(("halt",), "kedge.apps.system:halt", "tell the trader to stop adding risk"),
+    Command(("resume",), "kedge.apps.system:resume", "tell a halted trader to trade again"),
     Command(("doctor",), "kedge.apps.doctor:doctor", "check this machine and say what to mend"),
     Command(("backtest", "run"), "kedge.apps.backtest:run", "run a strategy over recorded bars into a journal"),
     Command(("replay",), "kedge.apps.replay:replay", "decide a recorded run again and compare to the byte"),

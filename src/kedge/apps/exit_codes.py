@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from kedge.domain.errors import Conflict, IllegalTransition, IntegrityError, InvalidInput, KedgeError, NotFound, RecordingFailed
+from kedge.domain.errors import (
+    AccessRefused,
+    Conflict,
+    IllegalTransition,
+    IntegrityError,
+    InvalidInput,
+    KedgeError,
+    NotFound,
+    RecordingFailed,
+    VenueUnavailable,
+)
 
 OK: Final = 0
 FAILURE: Final = 1
@@ -28,7 +38,7 @@ MEANINGS: Final[dict[int, str]] = {
     NOT_FOUND: "not found: a file, run or instrument that was named does not exist",
     INVALID: "invalid: configuration or input data refused",
     CONFLICT: "conflict: somebody else holds it, such as the writer's lock",
-    REFUSED: "refused by policy: limits, brake or a missing approval",
+    REFUSED: "refused by policy: limits, brake, a missing approval, or credentials that may not be used",
     UNAVAILABLE: "upstream unavailable: try again later",
     FINDINGS: "completed with findings (doctor, verify, validate, replay)",
     INTERRUPTED: "interrupted by Ctrl-C",
@@ -49,6 +59,8 @@ _BY_ERROR: Final[dict[type[BaseException], int]] = {
     IllegalTransition: FAILURE,
     IntegrityError: FAILURE,
     RecordingFailed: FAILURE,
+    VenueUnavailable: UNAVAILABLE,
+    AccessRefused: REFUSED,
     KedgeError: FAILURE,
     KeyboardInterrupt: INTERRUPTED,
     FileNotFoundError: NOT_FOUND,

@@ -1,4 +1,4 @@
-"""`kedge status`: what the running demo, or the last one, has done so far."""
+"""`kedge status`: what the trader, or the demo, that runs or ran last has done so far."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes
 from kedge.apps.output import emit, print_rows
+from kedge.domain.errors import NotFound
 from kedge.ops.config import load_config
 from kedge.ops.status_file import read_status
+from kedge.ops.trader_status import read_trader_status
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +26,7 @@ def status(
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Print fills, round trips, equity, drawdown and the decision funnel of the running demo or of the last one.
+    """Print fills, round trips, equity, drawdown and the decision funnel of what runs, or ran last, with this state folder.
 
     Exits 3 when nothing has run yet. Figures of a run that ended or fell silent are marked stale.
 
@@ -38,13 +40,29 @@ def status(
         Print JSON.
     """
     folder = load_config(config, flags={"state_dir": state_dir}).state_folder
-    found = {"schema": "kedge/status/v1", **read_status(folder, datetime.now(UTC))}
+    found = {"schema": "kedge/status/v1", **_newest(folder, datetime.now(UTC))}
     emit(found, as_json, lambda target: _draw(target, found))
     return exit_codes.OK
 
 
+def _newest(folder: Path, now: datetime) -> dict[str, Any]:
+    """The trader's status or the demo's, whichever was written last."""
+    found: list[dict[str, Any]] = []
+    nothing: NotFound | None = None
+    for read in (read_trader_status, read_status):
+        try:
+            found.append(read(folder, now))
+        except NotFound as error:
+            nothing = error
+    if not found:
+        raise nothing or NotFound("no run yet", why=f"{folder} holds no status", fix="kedge up")
+    return min(found, key=lambda one: float(one["age_s"]))
+
+
 def _draw(target: Console, found: Mapping[str, Any]) -> None:
-    rows = [(name, value) for name, value in found.items() if name not in ("schema", "stale", "age_s", "running")]
+    rows = [
+        (name, value) for name, value in found.items() if name not in ("schema", "stale", "age_s", "running", "alive", "fresh", "recent")
+    ]
     print_rows(target, ("field", "value"), [("state", _state(found)), *rows])
 
 

@@ -1,64 +1,43 @@
-"""`kedge up`: the demo rung in one process, with a live view. Ctrl-C stops it cleanly."""
+"""`kedge up`: the whole system on this machine, as supervised processes that speak over sockets, with a live view."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
-import signal
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
-from kedge.apps.output import console, emit
-from kedge.apps.view import Recent, render, utc_text
-from kedge.domain.errors import InvalidInput
-from kedge.domain.events import BarClosed, Event
-from kedge.domain.orders import OrderKind
-from kedge.domain.record import DataSource
-from kedge.domain.units import NS_PER_S
-from kedge.kernel.compiling import late_compilations, mark_ready
-from kedge.market.catalogue import CATALOGUE, VENUE
-from kedge.ops.build import code_sha256, engine_version
+from kedge.apps.output import emit
+from kedge.apps.serve import DEFAULT_PORT, check_port
+from kedge.apps.system import INBOX_NAME
+from kedge.apps.system_loop import Stopping, run_until_stopped
+from kedge.apps.up_parts import POLICY, STOP_ORDER, Plan, check_free, free_port, specs
+from kedge.apps.up_screen import Screen, ask, risk_in_words, screen
+from kedge.domain.errors import InvalidInput, KedgeError, RecordingFailed
+from kedge.domain.events import Command
+from kedge.domain.units import NS_PER_MS
+from kedge.market.intervals import interval_text
 from kedge.ops.config import Config, load_config
-from kedge.ops.state_folder import JOURNAL_NAME, keys_folder, run_folder
-from kedge.ops.status_file import up_lock, write_status
-from kedge.services.backtest import Run, RunSpec, assumptions_of, first_record
-from kedge.services.demo import Pace, SyntheticFeed, paced
-from kedge.services.market_data import load_market
-from kedge.simulation.exchange import FundingRate
-from kedge.storage.journal_sqlite import SqliteJournal
-from kedge.storage.keys import load_or_create_key
+from kedge.ops.health_file import SUPERVISOR, write_health_file
+from kedge.ops.logs import fields, log_file, logging_to
+from kedge.ops.status_file import up_lock
+from kedge.ops.trader_status import read_trader_status
+from kedge.services.supervisor import Outcome, Supervisor
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.live import Live
-
-INTERVAL_NS = 60 * NS_PER_S
-REFRESH_S = 0.25
-STATUS_S = 1.0
-LINE_S = 5.0
+REFRESH_S = 0.5
+FLATTEN_S = 30.0
 DISK_FREE_MIN_BYTES = 200 * 1024 * 1024
-RUNS_KEPT = 5
-BARS_AT_MAX_SPEED = 100_000
+BARS_AT_MAX_SPEED = 20_000
 """Without a pace the synthetic market would fill the disk in minutes, so it ends here unless --bars says otherwise."""
-
-
-class Market(NamedTuple):
-    """What the demo plays."""
-
-    source: str
-    instruments: tuple[Any, ...]
-    events: Iterable[Event]
-    fundings: Sequence[FundingRate]
-    data: tuple[DataSource, ...]
-    assumptions: dict[str, str]
-    interval_ns: int
-    start_ts_ns: int
+SYNTHETIC_INTERVAL = "1m"
 
 
 def up(
@@ -70,13 +49,15 @@ def up(
     param: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     wallet: str | None = None,
     bars: int | None = None,
+    port: int = DEFAULT_PORT,
     state_dir: str | None = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Run the demo: a synthetic or replayed market at speed, one strategy, the limits, a signed journal and a live view.
+    """Run the system: a simulated Bybit exchange, a trader that speaks to it over sockets, a health server, all kept alive.
 
-    Nothing here touches a venue or real money. Ctrl-C stops after the present event, closes and seals the journal.
+    Prices are synthetic or recorded, money is play money. What dies is started again; the trader then meets its journal, its orders
+    and the same market. Ctrl-C asks what to do with open risk and stops everything.
 
     Parameters
     ----------
@@ -94,7 +75,9 @@ def up(
         Starting money in the quote currency.
     bars
         Stop after this many bars of each instrument; without it a paced synthetic market never ends, and one at `max`
-        speed plays 100,000.
+        speed plays 20,000.
+    port
+        Of the health server; 0 takes a free one.
     state_dir
         Use this state folder instead of the configured one.
     config
@@ -103,230 +86,183 @@ def up(
         Print the final status as JSON, and no view.
     """
     if bars is not None and bars < 1:
-        raise InvalidInput(f"--bars is {bars}", why="a demo plays at least one bar", fix="leave it out to play on")
-    flags = {"state_dir": state_dir, "demo.market": market, "demo.speed": speed, "demo.seed": seed, "strategy.name": strategy}
-    settings = load_config(config, flags=flags)
-    if bars is None and settings.settings.demo.speed == "max":
-        bars = BARS_AT_MAX_SPEED
+        raise InvalidInput(f"--bars is {bars}", why="a market plays at least one bar", fix="leave it out to play on")
+    check_port(port)
+    given = {"demo.market": market, "demo.speed": speed, "demo.seed": seed, "strategy.name": strategy}
+    settings = load_config(config, flags={"state_dir": state_dir, **given})
+    wiring.check_use(settings)
+    wiring.strategy_params(settings, settings.settings.strategy.name, param)
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with up_lock(folder):
         _refuse_full_disk(folder)
-        _forget_old_runs(folder)
-        played = demo_market(settings, bars)
-        started = first_record(demo_spec(settings, played, param, wallet), "demo")
-        status = _play(settings, started, played, quiet=as_json)
-    emit({"schema": "kedge/up/v1", **status}, as_json, lambda target: _farewell(target, status))
+        plan = _plan(settings, param, wallet, bars, port, config)
+        with logging_to(folder, SUPERVISOR, secrets=settings.secret_values()) as logger:
+            logger.info("system starts", extra=fields(venue_url=plan.venue_url, health_url=plan.health_url, speed=plan.speed))
+            outcome = run_until_stopped(lambda stopping: _System(plan, as_json).run(stopping))
+            logger.info("system ended", extra=fields(reason=outcome.reason, child=outcome.child))
+    return _farewell(folder, outcome, as_json)
+
+
+def _plan(settings: Config, param: list[str] | None, wallet: str | None, bars: int | None, port: int, config: Path | None) -> Plan:
+    demo = settings.settings.demo
+    money = str(wallet) if wallet is not None else str(settings.settings.wallet)
+    wiring.wallet_e8(settings, money)
+    if bars is None and demo.speed == "max" and demo.market == "synthetic":
+        bars = BARS_AT_MAX_SPEED
+    ended = () if bars is None else ("--bars", str(bars))
+    interval, symbols = _bars_of(settings)
+    listed = ("--instrument", *symbols)
+    params = ("--param", *param) if param else ()
+    return Plan(
+        state_folder=settings.state_folder,
+        exchange_port=free_port(),
+        server_port=check_free(port),
+        speed=demo.speed,
+        interval=interval,
+        exchange=(
+            "--market",
+            demo.market,
+            "--seed",
+            str(demo.seed),
+            "--wallet",
+            money,
+            *ended,
+            *(listed if demo.market == "synthetic" else ()),
+        ),
+        trader=(*listed, "--strategy", settings.settings.strategy.name, *params),
+        shared=("--state-dir", str(settings.state_folder), *(("--config", str(config)) if config is not None else ())),
+    )
+
+
+def _bars_of(config: Config) -> tuple[str, tuple[str, ...]]:
+    """Length of the market's bars, and its symbols; a recorded one is read here, so that what is wrong with it is said at once."""
+    demo = config.settings.demo
+    if not demo.market.startswith("replay:"):
+        return SYNTHETIC_INTERVAL, tuple(demo.instruments)
+    from kedge.services.market_data import load_market
+
+    loaded = load_market([Path(name).expanduser() for name in demo.market.removeprefix("replay:").split(",") if name])
+    return interval_text(loaded.interval_ns // NS_PER_MS), tuple(one.venue_symbol for one in loaded.instruments)
+
+
+class _System:
+    """One run of the supervisor with its screen."""
+
+    def __init__(self, plan: Plan, quiet: bool) -> None:
+        self._plan, self._quiet = plan, quiet
+        self._children: list[dict[str, Any]] = []
+        self._began_s = time.monotonic()
+        self._ready = False
+
+    async def run(self, stopping: Stopping) -> Outcome:
+        """Supervise until the end."""
+        import aiohttp
+
+        note = f"speed {self._plan.speed} · health {self._plan.health_url} · Ctrl-C stops"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+            supervisor = Supervisor(specs(self._plan, session), policy=POLICY, stop_order=STOP_ORDER, report=self._report)
+            with screen(note, quiet=self._quiet) as shown:
+                running = asyncio.create_task(supervisor.run())
+                while not running.done():
+                    shown.show(read_status(self._plan.state_folder, self._pid_of("trader")), self._children)
+                    await self._tell_ready(session, shown)
+                    asked = asyncio.create_task(stopping.asked.wait())
+                    await asyncio.wait({running, asked}, timeout=REFRESH_S, return_when=asyncio.FIRST_COMPLETED)
+                    asked.cancel()
+                    if stopping.asked.is_set() and not running.done() and await self._is_stop_meant(stopping, shown):
+                        supervisor.stop()
+                        break
+                return await running
+
+    def _report(self, children: list[dict[str, Any]]) -> None:
+        self._children = children
+        urls = {"venue_url": self._plan.venue_url, "health_url": self._plan.health_url}
+        write_health_file(self._plan.state_folder, SUPERVISOR, {**urls, "children": children}, datetime.now(UTC))
+
+    def _pid_of(self, name: str) -> int | None:
+        return next((row["pid"] for row in self._children if row["name"] == name), None)
+
+    async def _tell_ready(self, session: Any, shown: Screen) -> None:
+        if self._ready or any(row["state"] != "ready" for row in self._children) or not self._children:
+            return
+        with contextlib.suppress(OSError, TimeoutError):
+            async with session.get(f"{self._plan.health_url}/ready") as answer:
+                self._ready = answer.status == 200
+        if self._ready:
+            shown.say(f"ready after {time.monotonic() - self._began_s:.1f} s: {self._plan.health_url}")
+
+    async def _is_stop_meant(self, stopping: Stopping, shown: Screen) -> bool:
+        """Ask the person when risk is on; a second Ctrl-C answers for them."""
+        what = risk_in_words(read_status(self._plan.state_folder, self._pid_of("trader")))
+        if what and shown.is_live and stopping.times == 1 and sys.stdin.isatty():
+            with shown.paused():
+                chosen = await ask(what)
+            if chosen == "go on":
+                stopping.forget()
+                return False
+            if chosen == "flatten":
+                await self._flatten(shown)
+        return True
+
+    async def _flatten(self, shown: Screen) -> None:
+        """Tell the trader to close everything, and wait until it has, within bounds."""
+        from kedge.services.inbox import Inbox
+
+        folder = self._plan.state_folder
+        with Inbox(folder / INBOX_NAME) as inbox:
+            inbox.put(Command.FLATTEN, "kedge up", "flatten before the stop", wall_ns=time.time_ns())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLATTEN_S):
+                while risk_in_words(read_status(folder, self._pid_of("trader"))):
+                    await asyncio.sleep(REFRESH_S)
+        left = risk_in_words(read_status(folder, self._pid_of("trader")))
+        shown.say(f"not flat after {FLATTEN_S:g} s: {left} left" if left else "flat")
+
+
+def read_status(state_folder: Path, pid: int | None) -> dict[str, Any] | None:
+    """The trader's status; None where none was written, or by another process than `pid`."""
+    try:
+        found = read_trader_status(state_folder, datetime.now(UTC))
+    except KedgeError:
+        return None
+    return found if pid is None or found["pid"] == pid else None
+
+
+def _farewell(folder: Path, outcome: Outcome, as_json: bool) -> int:
+    if outcome.reason == "given_up":
+        raise _GivenUp.of(outcome, folder)
+    status = read_status(folder, None) or {}
+    emit({"schema": "kedge/up/v1", **status, "outcome": outcome.reason}, as_json, lambda target: _draw(target, status, outcome))
     return exit_codes.OK
 
 
-def demo_market(settings: Config, bars: int | None) -> Market:
-    """What the configuration says the demo plays."""
-    demo = settings.settings.demo
-    if demo.market.startswith("replay:"):
-        loaded = load_market([Path(demo.market.removeprefix("replay:")).expanduser()])
-        events = _first_bars(loaded.events(), bars) if bars else loaded.events()
-        return Market(
-            "replay", loaded.instruments, events, loaded.fundings, loaded.data, loaded.assumptions, loaded.interval_ns, loaded.start_ts_ns
+class _GivenUp(RecordingFailed):
+    """A process that a restart cannot mend."""
+
+    code = "CHILD_GIVEN_UP"
+
+    @classmethod
+    def of(cls, outcome: Outcome, folder: Path) -> _GivenUp:
+        words = [text for text in outcome.last_words.splitlines() if text.strip()]
+        return cls(
+            f"gave up on the {outcome.child}: it ended {POLICY.final_deaths_max} times with exit code {outcome.exit_code}",
+            why=" | ".join(words) or "it said nothing",
+            fix=f"mend that; {log_file(folder, outcome.child)} tells more",
         )
-    instruments = tuple(sorted((_shipped(name) for name in demo.instruments), key=lambda i: i.instrument_id))
-    start_ts_ns = max(i.valid_from_ns for i in instruments) // INTERVAL_NS * INTERVAL_NS
-    feed = SyntheticFeed(instruments, demo.seed, INTERVAL_NS, start_ts_ns, bars)
-    words = {"market": f"synthetic, seed {demo.seed}, one-minute bars: invented prices, no claim about any real market"}
-    return Market("synthetic", instruments, feed.events(), feed.fundings, (), words, INTERVAL_NS, start_ts_ns)
 
 
-def _first_bars(events: Iterable[Event], bars: int) -> Iterator[Event]:
-    """The events up to the last of so many different bar times."""
-    last_ns = seen = 0
-    for event in events:
-        if isinstance(event, BarClosed) and event.ts_ns > last_ns:
-            last_ns, seen = event.ts_ns, seen + 1
-        if seen > bars:
-            return
-        yield event
-
-
-def _shipped(symbol: str) -> Any:
-    records = CATALOGUE.get(f"{VENUE}:{symbol}")
-    if not records:
-        known = ", ".join(sorted(name.partition(":")[2] for name in CATALOGUE))
-        raise InvalidInput(f"demo.instruments holds {symbol!r}", why=f"records ship for {known}", fix="name one of these")
-    return records[-1]
-
-
-def demo_spec(settings: Config, market: Market, param: list[str] | None, wallet: str | None) -> RunSpec:
-    """The run that the demo is, without its events."""
-    money_e8 = wiring.wallet_e8(settings, wallet)
-    name = settings.settings.strategy.name
-    venue, costs = wiring.venue_settings(settings, money_e8), wiring.bar_costs(settings)
-    began = datetime.now(UTC).isoformat()
-    return RunSpec(
-        engine=wiring.engine_settings(
-            settings,
-            strategy=name,
-            params=wiring.strategy_params(settings, name, param),
-            entry=OrderKind.MARKET,
-            interval_ns=market.interval_ns,
-            start_ts_ns=market.start_ts_ns,
-            wallet_e8=money_e8,
-        ),
-        venue=venue,
-        costs=costs,
-        matcher="bar",
-        instruments=tuple(wiring.with_fees(settings, i) for i in market.instruments),
-        data=market.data,
-        assumptions={
-            **assumptions_of(costs, venue, "bar"),
-            **market.assumptions,
-            "begun": began,
-            "rung": "demo: labelled, never promotable",
-        },
-        source=market.source,
-        speed=settings.settings.demo.speed,
-        seed=settings.settings.demo.seed,
-        engine_version=engine_version(),
-        code_sha256=code_sha256(),
-        snapshot_every=settings.settings.journal.snapshot_every,
-    )
-
-
-def _play(settings: Config, started: Any, market: Market, *, quiet: bool) -> dict[str, Any]:
-    folder = run_folder(settings.state_folder, started.run_id)
-    folder.mkdir(parents=True)
-    key = load_or_create_key(keys_folder(settings.state_folder))
-    speed = settings.settings.demo.speed
-    pace = Pace(0 if speed == "max" else int(speed), time.monotonic_ns, time.sleep)
-    group = 1 if pace.speed else settings.settings.journal.group_size
-    with SqliteJournal(
-        folder / JOURNAL_NAME, signer=key, source=started.source, group_size=group, redactor=wiring.redactor(settings)
-    ) as journal:
-        run = Run(started, paced(market.events, pace), market.fundings, journal)
-        recent = Recent(run.session.send, run.started.instruments, lambda: run.engine.state.ts_ns)
-        run.session.send = recent.send  # type: ignore[method-assign]  # the view listens in on the way to the venue
-        mark_ready()
-        with _stopping(run), _screen(settings, run, recent, market.source, quiet) as tick:
-            tick(force=True)
-            run.drive(every=1, then=lambda _: tick())
-            tick(force=True)
-        journal.close(seal=True)
-    return _status(run, market.source)
-
-
-@contextmanager
-def _stopping(run: Run) -> Iterator[None]:
-    """Turn Ctrl-C and a polite kill into a clean end of the session."""
-
-    def stop(number: int, _: object) -> None:
-        run.session.stop(f"STOPPED_BY_{signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _screen(settings: Config, run: Run, recent: Recent, source: str, quiet: bool) -> Iterator[Any]:
-    """Yields `tick()`, which refreshes view and status file when they are due."""
-    target = console()
-    title = f"DEMO · {source.upper()} · {run.started.run_id}"
-    note = f"speed {settings.settings.demo.speed} · {settings.settings.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
-    if quiet or not target.is_terminal:
-        yield _Ticker(settings, run, recent, source, None if quiet else target, None, title, note)
+def _draw(target: Any, status: Mapping[str, Any], outcome: Outcome) -> None:
+    if "fills" not in status:
+        target.print(f"{outcome.reason} before the trader began", highlight=False)
         return
-    from rich.live import Live
-
-    with Live(console=target, auto_refresh=False, screen=False) as live:
-        yield _Ticker(settings, run, recent, source, target, live, title, note)
-
-
-class _Ticker:
-    """Refreshes the view four times a second, the status file every second, a plain line every five."""
-
-    def __init__(
-        self, settings: Config, run: Run, recent: Recent, source: str, target: Console | None, live: Live | None, title: str, note: str
-    ) -> None:
-        self._folder = settings.state_folder
-        self._run, self._recent, self._source = run, recent, source
-        self._journal = run_folder(self._folder, run.started.run_id) / JOURNAL_NAME
-        self._target, self._live, self._title, self._note = target, live, title, note
-        self._view_at = self._status_at = self._line_at = 0.0
-
-    def __call__(self, *, force: bool = False) -> None:
-        now = time.monotonic()
-        if force or now >= self._status_at:
-            self._status_at = now + STATUS_S
-            write_status(self._folder, _status(self._run, self._source), datetime.now(UTC))
-            if not self._journal.is_file():
-                self._run.session.stop("JOURNAL_IS_GONE")
-            if shutil.disk_usage(self._folder).free < DISK_FREE_MIN_BYTES // 2:
-                self._run.session.stop("DISK_NEARLY_FULL")
-        if self._live is not None and (force or now >= self._view_at):
-            self._view_at = now + REFRESH_S
-            self._live.update(
-                render(self._run.engine.summary(), list(self._recent.rows), self._title, self._note, alarms(), self._live.console.height),
-                refresh=True,
-            )
-        elif self._live is None and self._target is not None and (force or now >= self._line_at):
-            self._line_at = now + LINE_S
-            self._target.out(_line(self._run.engine.summary(), self._title), highlight=False)
-
-
-def _status(run: Run, source: str) -> dict[str, Any]:
-    summary = run.engine.summary()
-    kept = (
-        "fills",
-        "round_trips",
-        "equity",
-        "drawdown",
-        "drawdown_now",
-        "daily_loss",
-        "risk_state",
-        "halt_code",
-        "funnel",
-        "positions",
-        "bars",
-    )
-    return {
-        "run_id": run.started.run_id,
-        "mode": "demo",
-        "source": source,
-        **{name: summary[name] for name in kept},
-        "orders": summary["live_orders"],
-        "orders_sent": summary["orders"],
-        "wallet": summary["wallet"],
-        "fees": summary["fees"],
-        "funding_paid": summary["funding_paid"],
-        "venue_time": utc_text(summary["ts_ns"]),
-        "alarms": alarms(),
-    }
-
-
-def alarms() -> list[str]:
-    """What an operator must know at once. A law compiled after READY means that money waited for a compiler."""
-    return [f"LATE_COMPILATION {name}" for name in late_compilations()]
-
-
-def _line(summary: dict[str, Any], title: str) -> str:
-    funnel = summary["funnel"]
-    vetoed = sum(funnel["vetoed"].values())
-    return (
-        f"{title} {utc_text(summary['ts_ns'])} equity {float(summary['equity']):,.2f} drawdown {float(summary['drawdown']):.2%} "
-        f"bars {funnel['bars']} signals {funnel['signals']} vetoed {vetoed} sent {funnel['sent']} filled {funnel['filled']} "
-        f"round trips {summary['round_trips']} state {summary['risk_state']}"
-    )
-
-
-def _farewell(target: Console, status: dict[str, Any]) -> None:
     target.print(
-        f"stopped: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
-        f"worst drawdown {float(status['drawdown']):.2%}, {len(status['positions'])} positions left open in the simulation"
+        f"{outcome.reason}: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
+        f"worst drawdown {float(status['drawdown']):.2%}, {len(status['positions'])} positions left open in the simulation",
+        highlight=False,
     )
     name = status["run_id"]
-    target.print(f"journal sealed: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)
+    target.print(f"journal: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)
 
 
 def _refuse_full_disk(folder: Path) -> None:
@@ -334,13 +270,6 @@ def _refuse_full_disk(folder: Path) -> None:
     if free < DISK_FREE_MIN_BYTES:
         raise InvalidInput(
             f"{free // 2**20} MiB free at {folder}",
-            why=f"a demo wants {DISK_FREE_MIN_BYTES // 2**20} MiB for its journal",
+            why=f"a system wants {DISK_FREE_MIN_BYTES // 2**20} MiB for its journal",
             fix="free space, or --state-dir",
         )
-
-
-def _forget_old_runs(state: Path) -> None:
-    """Demo journals are large and worth little: keep the last few. Backtests are never removed."""
-    runs = sorted((state / "runs").glob("demo-*"), key=lambda p: p.stat().st_mtime) if (state / "runs").is_dir() else []
-    for old in runs[: max(0, len(runs) - RUNS_KEPT + 1)]:
-        shutil.rmtree(old)

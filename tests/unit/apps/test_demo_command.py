@@ -1,4 +1,4 @@
-"""`kedge up`: the demo plays its market, keeps a journal and a status, stops when asked, and spares disk and neighbours."""
+"""`kedge demo`: the demo plays its market, keeps a journal and a status, stops when asked, and spares disk and neighbours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kedge.apps import up
+from kedge.apps import demo
 from kedge.apps.cli import main
 from kedge.apps.view import utc_text
 from kedge.domain.events import BarClosed, OrderFilled, RunEnded
@@ -58,7 +58,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def play(state: Path, *arguments: object, speed: str = "max") -> Answer:
-    return kedge("up", *QUICK, "--speed", speed, "--state-dir", state, *arguments)
+    return kedge("demo", *QUICK, "--speed", speed, "--state-dir", state, *arguments)
 
 
 def played(state: Path, *arguments: object, **options: str) -> dict[str, Any]:
@@ -82,13 +82,13 @@ def disk(monkeypatch: pytest.MonkeyPatch, *free_bytes: int) -> None:
     """The disk's free space, answer by answer; the last one stays."""
     left = list(free_bytes)
     told = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=left.pop(0) if len(left) > 1 else left[0]), rmtree=shutil.rmtree)
-    monkeypatch.setattr(up, "shutil", told)
+    monkeypatch.setattr(demo, "shutil", told)
 
 
 def test_a_demo_trades_and_seals_a_journal_that_replays(state: Path) -> None:
     answer = played(state, "--bars", 80)
     held = steps(journal_of(state, answer["run_id"]))
-    assert (answer["schema"], answer["mode"], answer["source"]) == ("kedge/up/v1", "demo", "synthetic")
+    assert (answer["schema"], answer["mode"], answer["source"]) == ("kedge/demo/v1", "demo", "synthetic")
     assert sum(isinstance(event, BarClosed) for event, _ in held) == answer["bars"] == answer["funnel"]["bars"] == 160
     assert answer["fills"] == sum(isinstance(event, OrderFilled) for event, _ in held) > 0
     assert answer["orders_sent"] == sum(isinstance(output, OrderSent) for _, outputs in held for output in outputs)
@@ -124,7 +124,7 @@ def test_strategy_wallet_and_instruments_are_chosen(state: Path, tmp_path: Path)
     config = tmp_path / "own.yaml"
     config.write_text("demo: {instruments: [SOLUSDT, BTCUSDT]}\naccount: mine\n")
     options = ("--strategy", "mean_reversion", "--param", "window=10", "--config", config)
-    answer = kedge("up", "--speed", "max", "--bars", 40, "--wallet", "2500.5", "--state-dir", state, *options, "--json").json
+    answer = kedge("demo", "--speed", "max", "--bars", 40, "--wallet", "2500.5", "--state-dir", state, *options, "--json").json
     started = first_record(journal_of(state, answer["run_id"]))
     assert [i.instrument_id for i in started.instruments] == ["bybit-linear:BTCUSDT", "bybit-linear:SOLUSDT"]
     assert (started.account, started.settings["engine"]["strategy"]) == ("mine", "mean_reversion")
@@ -142,13 +142,13 @@ def test_recorded_bars_are_played_to_their_end_or_so_many(state: Path, tmp_path:
 
 
 def test_without_a_pace_or_a_number_the_market_ends(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up, "BARS_AT_MAX_SPEED", 25)
+    monkeypatch.setattr(demo, "BARS_AT_MAX_SPEED", 25)
     assert played(state)["bars"] == 50
 
 
 def test_a_pace_holds_each_bar_back(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wall = Wall()
-    monkeypatch.setattr(up, "time", wall)
+    monkeypatch.setattr(demo, "time", wall)
     answer = played(state, "--bars", 21, speed="600")
     assert answer["bars"] == 42
     assert wall.now_s - 1_000 == pytest.approx(20 * 60 / 600)
@@ -166,7 +166,7 @@ def test_a_signal_ends_the_run_cleanly(state: Path, name: str, monkeypatch: pyte
 
     try:
         mine = signal.getsignal(number)
-        monkeypatch.setattr(up, "time", Wall(after))
+        monkeypatch.setattr(demo, "time", Wall(after))
         answer = played(state, "--bars", 100, speed="600")
         assert signal.getsignal(number) is mine
     finally:
@@ -178,16 +178,16 @@ def test_a_signal_ends_the_run_cleanly(state: Path, name: str, monkeypatch: pyte
 
 
 def test_a_disk_that_fills_up_stops_the_run_in_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plenty, little = up.DISK_FREE_MIN_BYTES, up.DISK_FREE_MIN_BYTES // 2 - 1
+    plenty, little = demo.DISK_FREE_MIN_BYTES, demo.DISK_FREE_MIN_BYTES // 2 - 1
     disk(monkeypatch, plenty, plenty, plenty, little)
-    monkeypatch.setattr(up, "time", Wall())
+    monkeypatch.setattr(demo, "time", Wall())
     answer = played(state, "--bars", 300, speed="600")
     assert ending(state, answer["run_id"]) == "DISK_NEARLY_FULL"
     assert 38 <= answer["bars"] <= 42
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk(monkeypatch, up.DISK_FREE_MIN_BYTES - 1)
+    disk(monkeypatch, demo.DISK_FREE_MIN_BYTES - 1)
     answer = play(state, "--bars", 5, "--json")
     assert refused(answer) == (4, "INVALID_INPUT")
     assert answer.json["title"].startswith("199 MiB free at ")
@@ -211,7 +211,7 @@ def test_only_the_last_demos_are_kept_and_backtests_always(state: Path) -> None:
     run_id = played(state, "--bars", 5)["run_id"]
     left = sorted(path.name for path in (state / "runs").iterdir())
     assert [name for name in left if name.startswith("bt-")] == [f"bt-{n:016x}" for n in range(8)]
-    kept = {f"demo-{n:016x}" for n in range(8 - up.RUNS_KEPT + 1, 8)}
+    kept = {f"demo-{n:016x}" for n in range(8 - demo.RUNS_KEPT + 1, 8)}
     assert {name for name in left if name.startswith("demo-")} == kept | {run_id}
 
 
@@ -231,7 +231,7 @@ def test_only_the_last_demos_are_kept_and_backtests_always(state: Path) -> None:
 )
 def test_what_cannot_be_played_is_refused(state: Path, arguments: list[str], expected: tuple[int, str], words: str) -> None:
     given = [option for option in ("--bars", "--speed") if option not in arguments]
-    answer = kedge("up", "--state-dir", state, *[text for option in given for text in (option, "5")], *arguments, "--json")
+    answer = kedge("demo", "--state-dir", state, *[text for option in given for text in (option, "5")], *arguments, "--json")
     assert refused(answer) == expected
     assert words in answer.json["title"]
     assert not (state / STATUS_NAME).exists()
@@ -247,7 +247,7 @@ def test_an_instrument_that_does_not_ship_is_refused_with_those_that_do(state: P
 
 
 def test_a_pipe_gets_a_line_every_five_seconds_and_a_farewell(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up, "time", Wall())
+    monkeypatch.setattr(demo, "time", Wall())
     answer = play(state, "--bars", 21, speed="60")
     lines = answer.out.splitlines()
     assert (answer.code, answer.err) == (0, "")
@@ -270,7 +270,7 @@ def test_the_status_is_written_every_second_while_it_runs(state: Path, monkeypat
     def look(_: float) -> None:
         seen.append(json.loads((state / STATUS_NAME).read_text())["bars"])
 
-    monkeypatch.setattr(up, "time", Wall(look))
+    monkeypatch.setattr(demo, "time", Wall(look))
     played(state, "--bars", 9, speed="120")
     assert len(set(seen)) == 4
     assert seen == sorted(seen)
@@ -284,9 +284,9 @@ def test_a_terminal_gets_the_view_and_each_decision_has_its_own_time(state: Path
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("LINES", "60")
-    monkeypatch.setattr(up, "time", Wall())
+    monkeypatch.setattr(demo, "time", Wall())
     market = f"replay:{bars_file(tmp_path, count=100)}"
-    assert main(["up", *QUICK, "--speed", "6000", "--state-dir", str(state), "--market", market]) == 0
+    assert main(["demo", *QUICK, "--speed", "6000", "--state-dir", str(state), "--market", market]) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     run_id = json.loads((state / STATUS_NAME).read_text())["run_id"]
     frames = text.split(f"DEMO · REPLAY · {run_id}")[1:]

@@ -1,0 +1,175 @@
+"""The checks behind `/health`: each asks the thing itself, every time, and says what it saw and what to do.
+
+Rules: nothing is assumed well, an answer that does not come is a failure, an unknown figure is a failure; no secret, no money and
+no position appears in an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from kedge.domain.errors import KedgeError
+from kedge.ops.health_file import SUPERVISOR, read_health_file
+from kedge.ops.state_folder import JOURNAL_NAME, run_folder
+from kedge.ops.trader_status import read_trader_status
+from kedge.storage.journal_reader import SqliteJournalReader
+
+CHECK_TIMEOUT_S: Final = 2.0
+START_FIX: Final = "kedge up, or kedge trade; kedge system status shows what runs"
+
+
+class Health(StrEnum):
+    """What a check may say. `none` is a part that this system does not have, which is never called well."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NONE = "none"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One check's answer. Readiness needs every `needed` one to be ok."""
+
+    name: str
+    state: Health
+    needed: bool
+    seen: str
+    fix: str = ""
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked at: a state folder now, with the trader's status as read once for all checks."""
+
+    state_folder: Path
+    now: datetime
+    trader: Mapping[str, Any] | None
+    trader_problem: str
+    session: Any
+
+
+Check = Callable[[Subject], Awaitable[Finding]]
+
+
+async def findings(state_folder: Path, session: aiohttp.ClientSession, now: datetime) -> list[Finding]:
+    """Run every check, all at once; each is bounded in time."""
+    trader, problem = None, ""
+    try:
+        trader = read_trader_status(state_folder, now)
+    except KedgeError as error:
+        problem = error.what
+    subject = Subject(state_folder=state_folder, now=now, trader=trader, trader_problem=problem, session=session)
+    return list(await asyncio.gather(*(_bounded(name, needed, check, subject) for name, needed, check in CHECKS)))
+
+
+async def _bounded(name: str, needed: bool, check: Callable[..., Awaitable[tuple[Health, str, str]]], subject: Subject) -> Finding:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            state, seen, fix = await check(subject)
+    except TimeoutError:
+        state, seen, fix = Health.FAILED, f"no answer within {CHECK_TIMEOUT_S:g} s", START_FIX
+    except KedgeError as error:
+        state, seen, fix = Health.FAILED, error.what, error.fix
+    except (OSError, ValueError, KeyError, TypeError, aiohttp.ClientError) as error:
+        state, seen, fix = Health.FAILED, f"{type(error).__name__}: {error}", START_FIX
+    return Finding(name=name, state=state, needed=needed, seen=seen, fix="" if state == Health.OK else fix)
+
+
+Answer = tuple[Health, str, str]
+
+
+async def _journal(subject: Subject) -> Answer:
+    if subject.trader is None or not subject.trader.get("run_id"):
+        return Health.FAILED, subject.trader_problem or "no run has begun", START_FIX
+    path = run_folder(subject.state_folder, str(subject.trader["run_id"])) / JOURNAL_NAME
+    return await asyncio.to_thread(_read_journal, path)
+
+
+def _read_journal(path: Path) -> Answer:
+    with SqliteJournalReader(path) as reader:
+        head, last = reader.head(), reader.last_seq()
+    if head is None:
+        return Health.FAILED, "the journal ends with no signed head", "kedge audit verify names the place"
+    return Health.OK, f"signed, {last + 1} rows", ""
+
+
+async def _trader(subject: Subject) -> Answer:
+    if subject.trader is None:
+        return Health.FAILED, subject.trader_problem, START_FIX
+    if not subject.trader["fresh"]:
+        return Health.FAILED, f"silent for {subject.trader['age_s']:.0f} s", START_FIX
+    if problem := subject.trader.get("problem"):
+        return Health.FAILED, str(problem), str(subject.trader.get("problem_fix") or "see the trader's log")
+    if subject.trader.get("phase") != "trading":
+        return Health.FAILED, f"it is {subject.trader.get('phase')}", "wait; its log says what it waits for"
+    return Health.OK, f"risk state {subject.trader.get('risk_state')}", ""
+
+
+async def _exchange(subject: Subject) -> Answer:
+    url = (subject.trader or {}).get("venue_url")
+    if not url:
+        return Health.FAILED, subject.trader_problem or "no trader says which venue it speaks to", START_FIX
+    async with subject.session.get(f"{url}/v5/market/time") as answer:
+        body = await answer.json(content_type=None)
+    if answer.status != 200 or body.get("retCode") != 0:
+        return Health.FAILED, f"HTTP {answer.status}, code {body.get('retCode')}", "wait for the venue; nothing of ours is broken"
+    return Health.OK, "answers", ""
+
+
+async def _feed(subject: Subject) -> Answer:
+    trader = _fresh(subject)
+    streams: Mapping[str, Any] = trader["streams"]
+    down = [name for name, up in sorted(streams.items()) if not up]
+    if down or not streams:
+        return Health.FAILED, f"down: {', '.join(down) or 'all streams'}", "the trader reconnects by itself; see its log"
+    if trader["feed_stale"]:
+        return Health.FAILED, "no bar arrives", "the venue is silent, paused or without a market; kedge system status"
+    return Health.OK, "bars arrive", ""
+
+
+async def _reconciliation(subject: Subject) -> Answer:
+    trader = _fresh(subject)
+    if not trader["reconciled"]:
+        return Health.FAILED, "the books are not reconciled with the venue's", "see the trader's log; a halt names the difference"
+    return Health.OK, "books agree", ""
+
+
+def _fresh(subject: Subject) -> Mapping[str, Any]:
+    if subject.trader is None or not subject.trader["fresh"]:
+        raise OSError(subject.trader_problem or "the trader is silent, so this is not known")
+    return subject.trader
+
+
+async def _supervisor(subject: Subject) -> Answer:
+    try:
+        found = read_health_file(subject.state_folder, SUPERVISOR, subject.now)
+    except KedgeError:
+        return Health.NONE, "these processes were started one by one", ""
+    if not found["fresh"]:
+        return Health.FAILED, "it is silent: nobody restarts what dies", "kedge up"
+    given_up = [row["name"] for row in found["children"] if row["state"] == "given up"]
+    if given_up:
+        return Health.FAILED, f"gave up on {', '.join(given_up)}", "kedge system status says why"
+    return Health.OK, f"{len(found['children'])} processes", ""
+
+
+async def _guard(subject: Subject) -> Answer:
+    return Health.NONE, "no independent brake in this version; the trader's own limits hold", ""
+
+
+CHECKS: Final[tuple[tuple[str, bool, Callable[[Subject], Awaitable[Answer]]], ...]] = (
+    ("journal", True, _journal),
+    ("trader", True, _trader),
+    ("exchange", True, _exchange),
+    ("feed", True, _feed),
+    ("reconciliation", True, _reconciliation),
+    ("supervisor", False, _supervisor),
+    ("guard", False, _guard),
+)
+"""Name, whether readiness needs it, and the check."""

@@ -1,0 +1,88 @@
+"""`kedge serve`: the process that answers for the others over HTTP. For now it tells their health."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kedge.apps import exit_codes
+from kedge.apps.output import emit
+from kedge.apps.system_loop import Stopping, run_until_stopped
+from kedge.domain.errors import InvalidInput
+from kedge.ops.config import load_config
+from kedge.ops.health_file import SERVER, remove_health_file, write_health_file
+from kedge.ops.logs import fields, logging_to
+
+DEFAULT_PORT = 8080
+PORT_MAX = 65_535
+
+
+def serve(
+    *,
+    port: int = DEFAULT_PORT,
+    host: str = "127.0.0.1",
+    state_dir: str | None = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Answer `/health`, `/health/live`, `/health/ready` and `/health/startup` for this state folder. Ctrl-C stops it.
+
+    Every answer is computed from checks at that moment. Without TLS and authentication only loopback addresses are listened on.
+
+    Parameters
+    ----------
+    port
+        To listen on; 0 takes a free one.
+    host
+        A loopback address.
+    state_dir
+        Use this state folder instead of the configured one.
+    config
+        Read this configuration file.
+    as_json
+        Print the address as JSON.
+    """
+    from kedge.api.server import ApiServer, check_host
+
+    check_port(port)
+    check_host(host)
+    settings = load_config(config, flags={"state_dir": state_dir})
+    folder = settings.state_folder
+
+    async def main(stopping: Stopping) -> int:
+        server = ApiServer(folder)
+        taken = await server.start(host, port)
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{taken}"
+        try:
+            write_health_file(folder, SERVER, {"url": url}, datetime.now(UTC))
+            logger.info("serving", extra=fields(url=url))
+            payload = {"schema": "kedge/serve/v1", "url": url, "health": f"{url}/health"}
+            emit(payload, as_json, lambda target: target.print(f"health at {url}/health", highlight=False))
+            await stopping.asked.wait()
+            logger.info("stopping", extra=fields(reason=stopping.reason))
+        finally:
+            remove_health_file(folder, SERVER)
+            await server.close()
+        return exit_codes.OK
+
+    with logging_to(folder, SERVER, secrets=settings.secret_values()) as logger:
+        return run_until_stopped(main)
+
+
+def check_port(port: int) -> int:
+    """A port number that exists.
+
+    Raises
+    ------
+    InvalidInput
+        It does not.
+    """
+    if not 0 <= port <= PORT_MAX:
+        raise InvalidInput(
+            f"--port is {port}", why=f"ports go from 0 to {PORT_MAX}", fix=f"such as --port {DEFAULT_PORT}, 0 for any free one"
+        )
+    return port

@@ -1,0 +1,149 @@
+"""`kedge trade`: one trader, one account, one venue, one journal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from cyclopts import Parameter
+
+from kedge.apps import exit_codes, wiring
+from kedge.apps.output import emit
+from kedge.domain.errors import AccessRefused, InvalidInput
+from kedge.ops.config import load_config
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PAPER: Final = "paper"
+SIMULATED_RUNGS: Final = ("paper", "demo")
+Stop = Literal["leave", "cancel", "flatten", "ask"]
+
+
+def trade(
+    *,
+    venue: str | None = None,
+    rung: Literal["paper", "demo", "testnet", "live"] = "paper",
+    instrument: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    strategy: str | None = None,
+    param: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    interval: str = "1m",
+    on_stop: Stop | None = None,
+    state_dir: str | None = None,
+    config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    as_json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Trade one account at a venue. Ctrl-C stops it, and asks first when risk is on.
+
+    It goes on with the newest unfinished run of the same settings, after comparing its books with the venue's, or begins a new one.
+    There is no guard yet, so it trades play money only: on paper or demo, at a simulated exchange.
+
+    Parameters
+    ----------
+    venue
+        Address of the exchange, such as http://127.0.0.1:8100; by default the one that runs with this state folder.
+    rung
+        Where the money is: paper, demo, testnet or live.
+    instrument
+        Symbols to trade; the configured ones by default.
+    strategy
+        `trend` or `mean_reversion`.
+    param
+        NAME=VALUE of the strategy.
+    interval
+        Length of a bar, such as 1m, 5m or 1h.
+    on_stop
+        What a stop does with open risk: leave it to the venue, cancel open orders, flatten, or ask. Asks on a terminal, else leaves.
+    state_dir
+        Use this state folder instead of the configured one.
+    config
+        Read this configuration file.
+    as_json
+        Print the final status as JSON.
+    """
+    from kedge.apps.trade_plan import Options
+    from kedge.apps.trade_process import run_trader
+
+    check_rung(rung)
+    settings = load_config(config, flags={"state_dir": state_dir, "strategy.name": strategy})
+    name = settings.settings.strategy.name
+    options = Options(
+        venue=venue_url(settings.state_folder, venue),
+        rung=rung,
+        symbols=tuple(dict.fromkeys(text.upper() for text in instrument or settings.settings.demo.instruments)),
+        strategy=name,
+        params=wiring.strategy_params(settings, name, param),
+        interval=interval,
+        on_stop=on_stop or ("ask" if sys.stdin.isatty() and sys.stdout.isatty() and not as_json else "leave"),
+    )
+    status = run_trader(settings, options, quiet=as_json)
+    emit({"schema": "kedge/trade/v1", **status}, as_json, lambda target: _show_end(target, status))
+    return exit_codes.OK
+
+
+def check_rung(rung: str) -> None:
+    """Refuse the rungs that this version may not trade on, before anything is opened.
+
+    Raises
+    ------
+    AccessRefused
+        Live needs what is not built yet; testnet needs a guard, since it counts as proof for live.
+    """
+    if rung == "live":
+        raise AccessRefused(
+            "--rung live is refused",
+            why="real money needs the guard, the ladder's evidence and a second pair of eyes, none of which this version has",
+            fix="--rung paper",
+        )
+    if rung == "testnet":
+        raise AccessRefused(
+            "--rung testnet is refused",
+            why="without an independent guard a trader runs on paper and demo only; testnet counts as proof for live",
+            fix="--rung paper, or wait for the version with the guard",
+        )
+
+
+def venue_url(state_folder: Path, given: str | None) -> str:
+    """The exchange's address, given or running with this state folder.
+
+    Raises
+    ------
+    InvalidInput
+        Not an address of a simulated exchange on this machine, or none is given and none runs.
+    """
+    from urllib.parse import urlsplit
+
+    from kedge.api.server import is_loopback
+    from kedge.apps.exchange_file import read_running
+
+    if given is None:
+        running = read_running(state_folder)
+        if running is None:
+            raise InvalidInput(
+                "--venue is not given",
+                why=f"and no exchange runs with {state_folder}",
+                fix="kedge exchange serve, or --venue http://127.0.0.1:PORT",
+            )
+        return running.url
+    parts = urlsplit(given)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or not is_loopback(parts.hostname):
+        raise InvalidInput(
+            f"--venue is {given!r}",
+            why="paper and demo trade at a simulated exchange on this machine, and its keys go nowhere else",
+            fix="such as --venue http://127.0.0.1:8100",
+        )
+    return given.rstrip("/")
+
+
+def _show_end(target: Console, status: Mapping[str, Any]) -> None:
+    """A person's last lines."""
+    if "fills" in status:
+        target.print(
+            f"{status['phase']}: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
+            f"{len(status['positions'])} positions open",
+            highlight=False,
+        )
+    if status["run_id"]:
+        target.print(f"journal: kedge audit verify {status['run_id']}", highlight=False, soft_wrap=True)

@@ -1,0 +1,105 @@
+"""From the command line, the configuration and what the exchange says to a live run's plan and to the venue's settings."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from kedge.apps import wiring
+from kedge.apps.trade_market import Market
+from kedge.apps.trade_run_folder import RunNote
+from kedge.domain.orders import OrderKind
+from kedge.domain.units import NS_PER_MS
+from kedge.market.catalogue import VENUE
+from kedge.market.intervals import parse_interval
+from kedge.ops.build import code_sha256, engine_version
+from kedge.ops.config import Config
+from kedge.services.live_settings import LivePlan
+from kedge.venues.bybit.bars import interval_word
+from kedge.venues.bybit.public_feed import FeedSettings
+from kedge.venues.bybit.venue_settings import VenueSettings, addresses
+
+
+class Options(NamedTuple):
+    """What the command line asked for, checked."""
+
+    venue: str
+    rung: str
+    symbols: tuple[str, ...]
+    strategy: str
+    params: dict[str, Any]
+    interval: str
+    on_stop: str
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of a bar."""
+        return parse_interval(self.interval) * NS_PER_MS
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """What is traded."""
+        return tuple(sorted(f"{VENUE}:{symbol}" for symbol in self.symbols))
+
+
+def run_settings(config: Config, options: Options, market: Market) -> dict[str, Any]:
+    """Everything that decides what the run is, as plain data: a restart with the same goes on with it."""
+    plain = config.settings
+    return {
+        "account": plain.account,
+        "rung": options.rung,
+        "instruments": list(options.instruments),
+        "strategy": options.strategy,
+        "params": {name: str(value) for name, value in options.params.items()},
+        "confidence_min": str(plain.strategy.confidence_min),
+        "interval_ns": options.interval_ns,
+        "limits": plain.limits.engine_values(),
+        "venue": "" if market.session else options.venue,
+    }
+
+
+def venue_settings(options: Options, market: Market) -> VenueSettings:
+    """How to reach the exchange."""
+    return VenueSettings(
+        addresses=addresses(options.venue),
+        instruments=options.instruments,
+        feed=FeedSettings(interval=interval_word(options.interval_ns)),
+        speed=market.speed,
+    )
+
+
+def live_plan(config: Config, options: Options, market: Market, note: RunNote) -> LivePlan:
+    """What stands in the run's first record."""
+    engine = wiring.engine_settings(
+        config,
+        strategy=options.strategy,
+        params=options.params,
+        entry=OrderKind.MARKET,
+        interval_ns=options.interval_ns,
+        start_ts_ns=market.venue_ms * NS_PER_MS,
+        wallet_e8=1,
+    )
+    return LivePlan(
+        account=engine.account,
+        rung=options.rung,
+        instruments=options.instruments,
+        strategy=options.strategy,
+        params=options.params,
+        interval_ns=options.interval_ns,
+        limits=engine.limits,
+        execution=engine.execution,
+        confidence_min_e8=engine.confidence_min_e8,
+        gap_bars_carried=engine.gap_bars_carried,
+        source=market.source,
+        speed=str(market.speed) if market.paced else "max",
+        seed=config.settings.demo.seed,
+        engine_version=engine_version(),
+        code_sha256=code_sha256(),
+        assumptions={
+            "rung": f"{options.rung}, {market.source} prices at a simulated exchange: play money, never promotable",
+            "guard": "none: the trader permits itself",
+            "begun": note.begun,
+            "market": market.session or options.venue,
+        },
+        start_ts_ns=market.venue_ms * NS_PER_MS,
+        run_id=note.run_id,
+    )

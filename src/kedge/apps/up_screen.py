@@ -1,0 +1,164 @@
+"""What a person sees of a running system: a live view on a terminal, plain lines in a pipe, one question at the end.
+
+Everything shown comes from the trader's status file, so that it is what the trader says of itself; old figures are said to be old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kedge.apps.output import console
+from kedge.apps.view import render, utc_text
+from kedge.kernel.compiling import late_compilations
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+LINE_S = 5.0
+ANSWER_S = 15.0
+CHOICES = {"f": "flatten", "l": "leave", "g": "go on"}
+QUESTION = "risk is on: {what}. [f]latten, [l]eave it to the venue, [g]o on? "
+
+
+def alarms() -> list[str]:
+    """What an operator must know at once. A law compiled after READY means that money waited for a compiler."""
+    return [f"LATE_COMPILATION {name}" for name in late_compilations()]
+
+
+class Screen:
+    """Shows the system until it ends.
+
+    Parameters
+    ----------
+    target : Console or None
+        None shows nothing.
+    live : Live or None
+        Given on a terminal.
+    note : str
+        Stands under the figures.
+    """
+
+    def __init__(self, target: Console | None, live: Live | None, note: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._target, self._live, self._note, self._clock_s = target, live, note, clock_s
+        self._line_at = 0.0
+
+    @property
+    def is_live(self) -> bool:
+        return self._live is not None
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self._target is not None:
+            self._target.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, status: Mapping[str, Any] | None, children: Sequence[Mapping[str, Any]]) -> None:
+        """Refresh; lines in a pipe at most every five seconds."""
+        if self._live is not None:
+            self._live.update(self._drawn(status, children), refresh=True)
+        elif self._target is not None and self._clock_s() >= self._line_at:
+            self._line_at = self._clock_s() + LINE_S
+            self._target.out(line(status) if _has_figures(status) and status else _starting(children), highlight=False)
+
+    def _drawn(self, status: Mapping[str, Any] | None, children: Sequence[Mapping[str, Any]]) -> Any:
+        if status is None or not _has_figures(status):
+            return _starting(children)
+        rows = [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in status.get("recent", ())]
+        height = self._live.console.height if self._live is not None else 60
+        return render(status, rows, title(status), f"{self._note} · {_starting(children)}", warnings(status, children), height)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal belongs to a question meanwhile."""
+        if self._live is None:
+            yield
+            return
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
+
+
+@contextmanager
+def screen(note: str, *, quiet: bool) -> Iterator[Screen]:
+    """A screen for stdout: live on a terminal, lines in a pipe, nothing when quiet."""
+    target = console()
+    if quiet or not target.is_terminal:
+        yield Screen(None if quiet else target, None, note)
+        return
+    from rich.live import Live
+
+    with Live(console=target, auto_refresh=False, screen=False) as live:
+        yield Screen(target, live, note)
+
+
+def title(status: Mapping[str, Any]) -> str:
+    """Rung, source and run."""
+    return f"{status['rung']} · {status['source']} · ".upper() + str(status["run_id"])
+
+
+def line(status: Mapping[str, Any]) -> str:
+    """The figures of this moment in one line."""
+    funnel = status["funnel"]
+    vetoed = sum(funnel["vetoed"].values())
+    old = " (old figures)" if status["stale"] else ""
+    return (
+        f"{title(status)} {utc_text(status['ts_ns'])} equity {float(status['equity']):,.2f} drawdown {float(status['drawdown']):.2%} "
+        f"bars {funnel['bars']} signals {funnel['signals']} vetoed {vetoed} sent {funnel['sent']} filled {funnel['filled']} "
+        f"round trips {status['round_trips']} state {status['risk_state']} guard {status['guard']}{old}"
+    )
+
+
+def warnings(status: Mapping[str, Any], children: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stands on top of the view, in words."""
+    found = list(status.get("alarms", ()))
+    if status["stale"]:
+        found.append(f"the trader is silent for {status['age_s']:.0f} s: these figures are old")
+    if status.get("problem"):
+        found.append(str(status["problem"]))
+    return found + [
+        f"{row['name']} is {row['state']}: {row['why']}" for row in children if row["state"] not in ("ready", "ended", "stopped")
+    ]
+
+
+def _has_figures(status: Mapping[str, Any] | None) -> bool:
+    return status is not None and "funnel" in status
+
+
+def _starting(children: Sequence[Mapping[str, Any]]) -> str:
+    return " · ".join(f"{row['name']} {row['state']}" + (f" (restarts {row['restarts']})" if row["restarts"] else "") for row in children)
+
+
+def risk_in_words(status: Mapping[str, Any] | None) -> str:
+    """What is open, '' for nothing."""
+    if status is None or not _has_figures(status):
+        return ""
+    parts = [f"{len(status[name])} {words}" for name, words in (("positions", "positions"), ("live_orders", "orders")) if status[name]]
+    return " and ".join(parts)
+
+
+async def ask(what: str, *, answer_s: float = ANSWER_S) -> str:
+    """Ask the person at the terminal; no answer in time, or none that is understood, leaves everything to the venue."""
+    loop = asyncio.get_running_loop()
+    typed: asyncio.Future[str] = loop.create_future()
+
+    def read() -> None:
+        if not typed.done():
+            typed.set_result(sys.stdin.readline())
+
+    print(QUESTION.format(what=what), end="", flush=True)
+    loop.add_reader(sys.stdin.fileno(), read)
+    try:
+        async with asyncio.timeout(answer_s):
+            return CHOICES.get((await typed).strip().lower()[:1], "leave")
+    except TimeoutError:
+        return "leave"
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+        print(flush=True)

@@ -1,0 +1,251 @@
+"""The health server: what each page says while parts live, are missing, fall silent or break."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from tests.builders import run_spec
+
+from kedge.api import checks
+from kedge.api.server import ApiServer, check_host
+from kedge.domain.errors import Conflict, InvalidInput
+from kedge.domain.events import BarClosed
+from kedge.ops.health_file import SUPERVISOR, write_health_file
+from kedge.ops.trader_status import trader_lock, write_trader_status
+from kedge.services.backtest import first_record
+from kedge.storage import SqliteJournal, load_or_create_key
+
+NEEDED = ("journal", "trader", "exchange", "feed", "reconciliation")
+
+
+class World:
+    """A state folder with a journal, a trader's status and an exchange that answers, each of which a test may spoil."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.time_answer: dict[str, Any] = {"retCode": 0}
+        self.time_status = 200
+        self.started = first_record(run_spec(), "paper")
+        self.run_id = self.started.run_id
+        self.url = ""
+
+    def journal(self) -> None:
+        path = self.folder / "runs" / self.run_id
+        path.mkdir(parents=True)
+        with SqliteJournal(path / "journal.sqlite", signer=load_or_create_key(self.folder / "keys"), source="synthetic") as journal:
+            journal.start(self.started)
+            journal.commit(BarClosed(60, self.started.instruments[0].instrument_id, 0, 1, 1, 1, 1, 1), ())
+
+    def trader(self, *, age_s: float = 0.0, **more: Any) -> None:
+        status = {
+            "run_id": self.run_id,
+            "venue_url": self.url,
+            "phase": "trading",
+            "risk_state": "running",
+            "streams": {"public": True, "private": True, "trade": True},
+            "feed_stale": False,
+            "reconciled": True,
+            "equity": "98765.43",
+            **more,
+        }
+        write_trader_status(self.folder, status, datetime.now(UTC) - timedelta(seconds=age_s))
+
+    async def time(self, _: web.BaseRequest) -> web.Response:
+        return web.json_response(self.time_answer, status=self.time_status)
+
+
+def asked(folder: Path, then: Callable[[World, Callable[..., Awaitable[Any]]], Awaitable[None]], *, spoiled: bool = False) -> None:
+    """Start a server over a whole world (or an empty folder) and let the test ask it."""
+
+    async def main() -> None:
+        world = World(folder)
+        venue = web.ServerRunner(web.Server(world.time))
+        await venue.setup()
+        site = web.TCPSite(venue, "127.0.0.1", 0)
+        await site.start()
+        world.url = f"http://127.0.0.1:{venue.addresses[0][1]}"
+        if not spoiled:
+            world.journal()
+            world.trader()
+        server = ApiServer(folder)
+        port = await server.start("127.0.0.1", 0)
+
+        async def ask(path: str, method: str = "GET") -> tuple[int, Any, aiohttp.typedefs.LooseHeaders]:
+            server._found_s = float("-inf")  # the next question is asked anew
+            async with aiohttp.ClientSession() as session, session.request(method, f"http://127.0.0.1:{port}{path}") as answer:
+                text = await answer.text()
+                return answer.status, json.loads(text) if text else None, answer.headers
+
+        try:
+            with trader_lock(folder):
+                await then(world, ask)
+        finally:
+            await server.close()
+            await venue.cleanup()
+
+    asyncio.run(main())
+
+
+def test_a_whole_system_is_ok_on_every_page(tmp_path: Path) -> None:
+    async def then(world: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        write_health_file(world.folder, SUPERVISOR, {"children": [{"name": "trader", "state": "ready"}]}, datetime.now(UTC))
+        status, body, headers = await ask("/health")
+        assert (status, body["status"]) == (200, "ok")
+        assert body["services"] == {**dict.fromkeys((*NEEDED, "supervisor"), "ok"), "guard": "none"}
+        assert body["uptime_s"] >= 0
+        assert body["memory"]["rss_bytes"] > 1_000_000
+        assert datetime.fromisoformat(body["timestamp"]).utcoffset() == timedelta(0)
+        assert {"version", "git_sha"} <= body.keys()
+        assert headers["Cache-Control"] == "no-store"
+        assert (await ask("/health/ready"))[:2] == (200, {
+            "schema": "kedge/ready/v1", "ready": True, "checks": dict.fromkeys(NEEDED, "ok"), "failed": []
+        })  # fmt: skip
+        assert (await ask("/health/startup"))[0] == 200
+        assert (await ask("/health/live"))[1]["pid"] == os.getpid()
+
+    asked(tmp_path, then)
+
+
+def test_an_empty_system_is_alive_and_not_ready_and_says_why(tmp_path: Path) -> None:
+    async def then(_: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        assert (await ask("/health/live"))[0] == 200
+        status, body, _headers = await ask("/health/ready")
+        assert (status, body["ready"]) == (503, False)
+        assert [row["check"] for row in body["failed"]] == list(NEEDED)
+        assert all(row["seen"] and row["fix"] for row in body["failed"])
+        assert (await ask("/health/startup"))[0] == 503
+        status, body, _headers = await ask("/health")
+        assert (status, body["status"], body["services"]["supervisor"]) == (503, "failing", "none")
+
+    asked(tmp_path, then, spoiled=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "failed"),
+    [
+        (lambda world: world.trader(age_s=60), {"trader", "feed", "reconciliation"}),
+        (lambda world: world.trader(age_s=-60), {"trader", "feed", "reconciliation"}),
+        (lambda world: world.trader(phase="reconciling", reconciled=False), {"trader", "reconciliation"}),
+        (lambda world: world.trader(problem="the venue is down", problem_fix="wait"), {"trader"}),
+        (lambda world: world.trader(streams={"public": False, "private": True}), {"feed"}),
+        (lambda world: world.trader(streams={}), {"feed"}),
+        (lambda world: world.trader(feed_stale=True), {"feed"}),
+        (lambda world: world.trader(feed_stale=None), set()),
+        (lambda world: world.trader(run_id="paper-2"), {"journal"}),
+        (lambda world: world.trader(run_id=""), {"journal"}),
+        (lambda world: world.trader(venue_url="http://127.0.0.1:1"), {"exchange"}),
+        (lambda world: world.trader(venue_url=""), {"exchange"}),
+        (lambda world: setattr(world, "time_status", 503), {"exchange"}),
+        (lambda world: world.time_answer.update(retCode=10016), {"exchange"}),
+        (lambda world: (world.folder / "trader.json").write_text("{"), set(NEEDED)),
+        (lambda world: (world.folder / "trader.json").write_text("[]"), set(NEEDED)),
+    ],
+)
+def test_each_part_that_fails_is_named(tmp_path: Path, spoil: Callable[[World], object], failed: set[str]) -> None:
+    async def then(world: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        spoil(world)
+        status, body, _ = await ask("/health/ready")
+        assert {row["check"] for row in body["failed"]} == failed
+        assert status == (503 if failed else 200)
+        assert all(row["fix"] for row in body["failed"])
+
+    asked(tmp_path, then)
+
+
+def test_what_was_ready_once_stays_started(tmp_path: Path) -> None:
+    async def then(world: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        assert (await ask("/health/ready"))[0] == 200
+        world.trader(age_s=60)
+        assert (await ask("/health/ready"))[0] == 503
+        assert (await ask("/health/startup"))[0] == 200
+
+    asked(tmp_path, then)
+
+
+def test_a_supervisor_that_gave_up_or_fell_silent_degrades_and_no_more(tmp_path: Path) -> None:
+    async def then(world: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        rows = {"children": [{"name": "server", "state": "given up"}]}
+        for now in (datetime.now(UTC), datetime.now(UTC) - timedelta(hours=1)):
+            write_health_file(world.folder, SUPERVISOR, rows, now)
+            status, body, _ = await ask("/health")
+            assert (status, body["status"], body["services"]["supervisor"]) == (200, "degraded", "failed")
+            assert (await ask("/health/ready"))[0] == 200
+
+    asked(tmp_path, then)
+
+
+def test_a_check_that_hangs_fails_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(_: checks.Subject) -> checks.Answer:
+        await asyncio.sleep(60)
+        return checks.Health.OK, "", ""
+
+    monkeypatch.setattr(checks, "CHECK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(checks, "CHECKS", (("slow", True, hangs),))
+
+    async def then(_: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body, _headers = await ask("/health/ready")
+        assert (status, body["failed"][0]["check"]) == (503, "slow")
+        assert "no answer" in body["failed"][0]["seen"]
+
+    asked(tmp_path, then)
+
+
+def test_no_page_tells_money_or_secrets(tmp_path: Path) -> None:
+    async def then(_: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        for page in ("/health", "/health/live", "/health/ready", "/health/startup"):
+            text = json.dumps((await ask(page))[1])
+            assert "98765" not in text
+            assert "equity" not in text
+
+    asked(tmp_path, then)
+
+
+def test_head_is_answered_without_a_body_and_other_methods_are_refused(tmp_path: Path) -> None:
+    async def then(_: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body, headers = await ask("/health", "HEAD")
+        assert (status, body) == (200, None)
+        assert int(headers["Content-Length"]) > 100
+        status, body, headers = await ask("/health", "POST")
+        assert (status, body["code"], headers["Allow"]) == (405, "METHOD_NOT_ALLOWED", "GET, HEAD")
+        status, body, headers = await ask("/nothing")
+        assert (status, body["status"], headers["Content-Type"].split(";")[0]) == (404, 404, "application/problem+json")
+
+    asked(tmp_path, then)
+
+
+def test_a_port_that_is_taken_is_named_with_the_remedy(tmp_path: Path) -> None:
+    async def main() -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+            port = held.getsockname()[1]
+            with pytest.raises(Conflict, match=f"port {port}") as refused:
+                await ApiServer(tmp_path).start("127.0.0.1", port)
+            assert "--port" in refused.value.fix
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
+def test_other_addresses_than_loopback_are_refused(host: str) -> None:
+    with pytest.raises(InvalidInput, match="TLS"):
+        check_host(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_addresses_are_taken(host: str) -> None:
+    assert check_host(host) == host
+
+
+def test_a_server_that_never_started_can_be_closed(tmp_path: Path) -> None:
+    asyncio.run(ApiServer(tmp_path).close())
