@@ -13,8 +13,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
+
 from kedge.domain.errors import VenueUnavailable
-from kedge.domain.events import CommandGiven, RunEnded
+from kedge.domain.events import CommandGiven, InstrumentChanged, RunEnded
 from kedge.domain.record import RunStarted
 from kedge.domain.venue import Stream, TradingVenue
 from kedge.engine.engine import Engine
@@ -99,6 +101,7 @@ class LiveTrader:
         self._stepping: asyncio.Task[None] | None = None
         self._ready, self._wanted, self._why = asyncio.Event(), asyncio.Event(), "start"
         self._commands: frozenset[str] = frozenset()
+        self._changes: list[InstrumentChanged] = []
         self._done: asyncio.Future[str] | None = None
 
     # life -------------------------------------------------------------------------------------------------------------
@@ -234,9 +237,18 @@ class LiveTrader:
 
     async def _check_instruments(self) -> None:
         instruments = await self.venue.instruments([slot.instrument for slot in self.core.state.by_index])
-        for change in instrument_changes(self.engine, list(instruments), self.core.now_ns()):
-            _log.warning("instrument changed: %s", change.instrument.instrument_id, extra={"event": "instrument_changed"})
-            self.core.step(change)
+        self._changes = instrument_changes(self.engine, list(instruments), self.core.now_ns())
+
+    def _change_instruments(self) -> None:
+        """Take changed records over where no order is live; orders are counted in the old lots."""
+        waiting, self._changes = self._changes, []
+        for change in waiting:
+            name = change.instrument.instrument_id
+            if self.core.state.orders.of(name):
+                self._changes.append(change)
+                continue
+            _log.warning("instrument changed: %s", name, extra={"event": "instrument_changed"})
+            self.core.step(msgspec.structs.replace(change, ts_ns=self.core.now_ns()))
 
     # reconciliation ---------------------------------------------------------------------------------------------------
 
@@ -251,6 +263,7 @@ class LiveTrader:
         self._wanted.clear()
         while not (await self._patiently(lambda: self.books.reconcile(why), "reconciling")).conclusive:
             await asyncio.sleep(self.settings.reading_gap_s)
+        self._change_instruments()
         self.condition = "trading"
         if self.news.streams[Stream.PRIVATE] or not self.is_ready:
             self.bars.open()

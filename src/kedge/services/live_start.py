@@ -25,7 +25,8 @@ from kedge.services.recovery import StoredRun, first_of, recover
 from kedge.services.seen import Seen, id_of, rebuild
 from kedge.strategy.base import Strategy
 
-_DATED: Final = ("valid_from_ns",)
+_NO_LAW: Final = ("valid_from_ns", "price_max_ticks", "position_max_lots")
+"""Fields that say when a record was made and how far its sums are proved; a client derives them from the price of the moment."""
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -145,10 +146,10 @@ async def _opening(venue: TradingVenue, plan: LivePlan) -> tuple[int, int, list[
 
 
 def instrument_changes(engine: Engine, instruments: list[Instrument], ts_ns: int) -> list[InstrumentChanged]:
-    """Records in force at the venue that are not those of the engine; the date of a record alone is no change."""
+    """Records in force at the venue whose grid, fees, limits or tiers are not those of the engine."""
     found = []
     for theirs in instruments:
         ours = engine.state.slots[theirs.instrument_id].spec
-        if msgspec.structs.replace(theirs, **{name: getattr(ours, name) for name in _DATED}) != ours:
+        if msgspec.structs.replace(theirs, **{name: getattr(ours, name) for name in _NO_LAW}) != ours:
             found.append(InstrumentChanged(ts_ns, theirs))
     return found

@@ -279,3 +279,27 @@ def test_a_reconciliation_waits_for_answers_under_way(tmp_path: Path):
 
     play(world, trader, script)
     compare_books(trader.engine, world.exchange)
+
+
+def test_a_changed_instrument_waits_until_no_order_is_live_on_it(tmp_path: Path):
+    world = World(tmp_path)
+    trader = world.trader(strategy=Wish().say(-0.1), plan=RESTING)
+
+    async def rest(trader: LiveTrader) -> None:
+        world.exchange.play(bar(1, 1_000))
+        await until(trader, lambda: risk_on(trader).orders == 1 and not trader.desk.under_way)
+
+    play(world, trader, rest)
+    world.exchange.specs = [msgspec.structs.replace(world.exchange.specs[0], taker_fee_e8=60_000)]
+    trader = world.trader(strategy=Wish(), plan=RESTING)
+
+    async def later(trader: LiveTrader) -> None:
+        await reconciled(trader)
+        assert trader.engine.state.slots[AAA].spec.taker_fee_e8 == 55_000
+        trader.command(CommandGiven(trader.core.now_ns(), Command.CANCEL_ALL, "ann", "drill"))
+        await until(trader, lambda: not risk_on(trader).orders)
+        await reconciled(trader)
+        assert trader.engine.state.slots[AAA].spec.taker_fee_e8 == 60_000
+
+    play(world, trader, later)
+    assert trader.engine.state.halt_code == ""

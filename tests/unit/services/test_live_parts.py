@@ -431,7 +431,7 @@ def test_what_was_missed_comes_oldest_first_and_a_strangers_fill_is_adopted_only
 
 def test_a_changed_record_of_an_instrument_is_an_event_and_a_new_date_alone_is_none():
     one = engine()
-    same = msgspec.structs.replace(instrument(), valid_from_ns=5)
+    same = msgspec.structs.replace(instrument(), valid_from_ns=5, position_max_lots=1_999_999, price_max_ticks=9_999_999)
     dearer = msgspec.structs.replace(instrument(), taker_fee_e8=60_000)
     assert instrument_changes(one, [same], T0) == []
     assert instrument_changes(one, [dearer], T0) == [InstrumentChanged(T0, dearer)]
