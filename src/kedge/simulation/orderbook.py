@@ -30,6 +30,11 @@ ORDERS_MAX: Final = 100_000
 """Default bound on resting orders: two hundred times the 500 that the venue allows one account per symbol."""
 
 _ANY_PRICE: Final = -(1 << 63)
+_BUY: Final = Side.BUY
+_MARKET: Final = OrderKind.MARKET
+_IOC: Final = TimeInForce.IOC
+_FOK: Final = TimeInForce.FOK
+_POST_ONLY: Final = TimeInForce.POST_ONLY
 
 
 class SelfTrade(StrEnum):
@@ -39,6 +44,9 @@ class SelfTrade(StrEnum):
     CANCEL_MAKER = "cancel_maker"
     CANCEL_TAKER = "cancel_taker"
     CANCEL_BOTH = "cancel_both"
+
+
+_ALLOW: Final = SelfTrade.ALLOW
 
 
 class Trade(NamedTuple):
@@ -259,16 +267,16 @@ class OrderBook:
         InvalidInput
             A quantity or price that is not a positive whole number, an id already resting, a post-only market order.
         """
-        market = kind is OrderKind.MARKET
+        market = kind is _MARKET
         self._check(order_id, qty_lots, limit_ticks, market, time_in_force)
-        if market and time_in_force is not TimeInForce.FOK:
-            time_in_force = TimeInForce.IOC
-        ladder = self._asks if side is Side.BUY else self._bids
+        if market and time_in_force is not _FOK:
+            time_in_force = _IOC
+        ladder = self._asks if side is _BUY else self._bids
         floor = ladder.sign * limit_ticks if limit_ticks else _ANY_PRICE
         crosses = bool(ladder.keys) and ladder.keys[-1] >= floor
-        if time_in_force is TimeInForce.POST_ONLY and crosses:
+        if time_in_force is _POST_ONLY and crosses:
             return Outcome((), 0, qty_lots, POST_ONLY_WOULD_TAKE, ())
-        if time_in_force is TimeInForce.FOK and not _can_fill(ladder, floor, qty_lots, owner, self_trade):
+        if time_in_force is _FOK and not _can_fill(ladder, floor, qty_lots, owner, self_trade):
             return Outcome((), 0, qty_lots, FOK_UNFILLED, ())
         trades: list[Trade] = []
         removed: list[Cancelled] = []
@@ -277,11 +285,11 @@ class OrderBook:
             return Outcome(trades, 0, -left, SELF_TRADE_PREVENTED, removed)
         if not left:
             return Outcome(trades, 0, 0, "", removed)
-        if time_in_force is TimeInForce.IOC:
+        if time_in_force is _IOC:
             return Outcome(trades, 0, left, IOC_REMAINDER, removed)
         if self._resting >= self._orders_max:
             return Outcome(trades, 0, left, BOOK_FULL, removed)
-        self._rest(BookOrder(order_id, owner, side, limit_ticks, left, time_in_force is TimeInForce.POST_ONLY, self_trade))
+        self._rest(BookOrder(order_id, owner, side, limit_ticks, left, time_in_force is _POST_ONLY, self_trade))
         return Outcome(trades, left, 0, "", removed)
 
     def rest_background(self, side: Side, price_ticks: int, qty_lots: int) -> None:
@@ -353,7 +361,7 @@ class OrderBook:
 
     def lots_at(self, side: Side, price_ticks: int) -> int:
         """All lots of a side resting at one price; 0 when nobody is there."""
-        ladder = self._bids if side is Side.BUY else self._asks
+        ladder = self._bids if side is _BUY else self._asks
         level = ladder.levels.get(ladder.sign * price_ticks)
         return level.lots if level is not None else 0
 
@@ -364,7 +372,7 @@ class OrderBook:
     def walk(self, side: Side, qty_lots: int, limit_ticks: int = 0) -> Walk:
         """What a taker of `side` would get for `qty_lots` no worse than `limit_ticks` (0: any price), nothing changed."""
         _whole(qty_lots, "qty_lots")
-        ladder = self._asks if side is Side.BUY else self._bids
+        ladder = self._asks if side is _BUY else self._bids
         floor = ladder.sign * limit_ticks if limit_ticks else _ANY_PRICE
         left, cost, worst = qty_lots, 0, 0
         for key in reversed(ladder.keys):
@@ -402,7 +410,7 @@ class OrderBook:
     ) -> int:
         """Trade down the ladder. Returns lots left, negative when self-trade prevention cancels them."""
         keys, levels, sign, left = ladder.keys, ladder.levels, ladder.sign, qty_lots
-        guarded = self_trade is not SelfTrade.ALLOW and owner != BACKGROUND
+        guarded = self_trade is not _ALLOW and owner != BACKGROUND
         while left and keys and (key := keys[-1]) >= floor:
             maker = levels[key].first
             assert maker is not None, "a level has orders"
@@ -426,13 +434,13 @@ class OrderBook:
         return left
 
     def _rest(self, order: BookOrder) -> None:
-        (self._bids if order.side is Side.BUY else self._asks).join(order)
+        (self._bids if order.side is _BUY else self._asks).join(order)
         if order.order_id:
             self._orders[order.order_id] = order
         self._resting += 1
 
     def _remove(self, order: BookOrder) -> None:
-        (self._bids if order.side is Side.BUY else self._asks).leave(order)
+        (self._bids if order.side is _BUY else self._asks).leave(order)
         if order.order_id:
             del self._orders[order.order_id]
         self._resting -= 1

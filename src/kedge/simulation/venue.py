@@ -73,6 +73,15 @@ TICKER_EVERY_NS: Final = 100_000_000
 """Tickers of an instrument are at least this far apart in venue time, as the venue's are; the last news waits for a later drain."""
 
 _ALL: Final = 1 << 62
+_MARKET: Final = OrderKind.MARKET
+_LIMIT: Final = OrderKind.LIMIT
+_IOC: Final = TimeInForce.IOC
+_FOK: Final = TimeInForce.FOK
+_NEW: Final = Status.NEW
+_USER: Final = CreateType.USER
+_NOT_CANCELLED: Final = CancelType.UNKNOWN
+_NO_REASON: Final = RejectReason.NONE
+_NO_STOP: Final = StopType.NONE
 
 
 class Venue(VenueReads):
@@ -406,8 +415,9 @@ class Venue(VenueReads):
                 changes.append(delta)
             if market.klines.is_moved:
                 market.klines.is_moved = False
-                forming = (market.klines.current(interval) for interval in sorted(self._watched.get(market.name, ())))
-                changes += [row for row in forming if row is not None]
+                if market.name in self._watched:
+                    forming = (market.klines.current(interval) for interval in sorted(self._watched[market.name]))
+                    changes += [row for row in forming if row is not None]
         return changes
 
     # --- inside: time ----------------------------------------------------------------------------------------------------
@@ -437,11 +447,11 @@ class Venue(VenueReads):
         tape = self.tape
         while True:
             for account in list(tape.accounts):
-                if account.is_due:
+                if account.maintenance_e8 and account.is_due:
                     liquidate(account, self._dealing)
                 if account.wallet_e8 < 0:
                     cover(account, self._dealing)
-            if not self._fire_one():
+            if not (tape.markets and self._fire_one()):
                 break
         tape.write()
 
@@ -506,7 +516,7 @@ class Venue(VenueReads):
 
     def _expected_ticks(self, request: OrderRequest, market: Market, terms: Terms) -> int:
         """The price an order is costed at: its limit, or the worst a market order would touch now."""
-        if request.kind is OrderKind.LIMIT:
+        if request.kind is _LIMIT:
             return terms.price_ticks
         return market.book.walk(request.side, terms.qty_lots, terms.price_ticks).worst_ticks or terms.price_ticks
 
@@ -515,14 +525,14 @@ class Venue(VenueReads):
         order_id, now_ns = tape.order_id(), tape.now_ns
         force = request.time_in_force
         conditional = request.trigger_ticks > 0
-        if request.kind is OrderKind.MARKET and force is not TimeInForce.FOK:
-            force = TimeInForce.IOC
+        if request.kind is _MARKET and force is not _FOK:
+            force = _IOC
         order = OrderRow(
             account.name, market.name, tape.orders_made, order_id, request.link_id, request.side, request.kind, force,
-            0 if conditional and request.kind is OrderKind.MARKET else terms.price_ticks, terms.qty_lots, terms.qty_lots, now_ns, now_ns,
-            market.last_ticks, market.seq, Status.NEW, 0, 0, 0, 0, request.reduce_only, request.close_on_trigger, request.self_trade, "",
-            CreateType.STOP_ORDER if conditional else CreateType.USER, CancelType.UNKNOWN, RejectReason.NONE,
-            StopType.STOP if conditional else StopType.NONE, request.trigger_ticks, request.trigger_direction, request.trigger_by,
+            0 if conditional and request.kind is _MARKET else terms.price_ticks, terms.qty_lots, terms.qty_lots, now_ns, now_ns,
+            market.last_ticks, market.seq, _NEW, 0, 0, 0, 0, request.reduce_only, request.close_on_trigger, request.self_trade, "",
+            CreateType.STOP_ORDER if conditional else _USER, _NOT_CANCELLED, _NO_REASON, StopType.STOP if conditional else _NO_STOP,
+            request.trigger_ticks, request.trigger_direction, request.trigger_by,
             request.take_profit_ticks, request.stop_loss_ticks, request.tp_trigger_by, request.sl_trigger_by,
         )  # fmt: skip
         account.open[order_id] = account.known[order_id] = order

@@ -24,6 +24,7 @@ from kedge.simulation.venue_market import Market
 from kedge.simulation.venue_types import ClosedPnlRow, ExecutionRow, LogRow, OrderRow, PositionRow, TriggerBy, WalletRow
 
 _BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
 _LAST: Final = TriggerBy.LAST
 
 copy_position: Final[Callable[[PositionRow], PositionRow]] = cast("Any", PositionRow).__copy__
@@ -150,7 +151,7 @@ class Slot:
         """The position or its leverage changed: what the orders bind is worked out anew."""
         if self.buy_lots or self.sell_lots:
             self.buy_bound_e8 = self.side_e8(_BUY, self.buy_lots, self.buy_notional_e8)
-            self.sell_bound_e8 = self.side_e8(Side.SELL, self.sell_lots, self.sell_notional_e8)
+            self.sell_bound_e8 = self.side_e8(_SELL, self.sell_lots, self.sell_notional_e8)
             self._bound()
 
     def _bound(self) -> None:

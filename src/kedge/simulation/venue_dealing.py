@@ -33,6 +33,18 @@ from kedge.simulation.venue_types import (
 )
 
 _BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
+_POST_ONLY: Final = TimeInForce.POST_ONLY
+_NEW: Final = Status.NEW
+_PARTIALLY_FILLED: Final = Status.PARTIALLY_FILLED
+_UNTRIGGERED: Final = Status.UNTRIGGERED
+_CANCELLED: Final = Status.CANCELLED
+_FILLED: Final = Status.FILLED
+_NOT_CANCELLED: Final = CancelType.UNKNOWN
+_NO_REASON: Final = RejectReason.NONE
+_TRADE: Final = ExecType.TRADE
+_BUST: Final = ExecType.BUST
+_LOG_TRADE: Final = LogType.TRADE
 _REASONS: Final = {
     POST_ONLY_WOULD_TAKE: RejectReason.WOULD_TAKE,
     FOK_UNFILLED: RejectReason.NOT_WHOLE,
@@ -83,7 +95,7 @@ class Dealing:
         """Bring an accepted order into the market: it trades, rests or is cancelled."""
         market = slot.market
         market.seq += 1
-        if market.resting_reduce_only and order.time_in_force is not TimeInForce.POST_ONLY:
+        if market.resting_reduce_only and order.time_in_force is not _POST_ONLY:
             outcome = self._one_by_one(order, slot)
         else:
             outcome = market.book.add(
@@ -106,13 +118,13 @@ class Dealing:
 
     def cancel(self, order: OrderRow, slot: Slot, cancel_type: CancelType, reason: RejectReason) -> None:
         """Take an open order out of the book, or from waiting for its trigger, and end it."""
-        if order.status is Status.UNTRIGGERED:
+        if order.status is _UNTRIGGERED:
             self.unwait(order, slot)
             self.end(order, slot, Status.DEACTIVATED, cancel_type, RejectReason.NONE)
             return
         slot.market.book.cancel(order.order_id)
         self._left(order, slot)
-        self.end(order, slot, Status.CANCELLED, cancel_type, reason)
+        self.end(order, slot, _CANCELLED, cancel_type, reason)
 
     def unwait(self, order: OrderRow, slot: Slot) -> None:
         """A conditional order no longer waits."""
@@ -157,8 +169,9 @@ class Dealing:
         """An order changed in this operation."""
         order.updated_ns = self.tape.now_ns
         order.seq = slot.market.seq
-        self.tape.orders[order.order_id] = order
-        self.tape.touch(slot)
+        tape = self.tape
+        tape.orders[order.order_id] = order
+        tape.touch(slot)
 
     # --- matching --------------------------------------------------------------------------------------------------------
 
@@ -213,7 +226,7 @@ class Dealing:
         market = slot.market
         market.touch(order.side, order.price_ticks)
         slot.active += 1
-        order.status = Status.PARTIALLY_FILLED if order.cum_lots else Status.NEW
+        order.status = _PARTIALLY_FILLED if order.cum_lots else _NEW
         if order.reduce_only:
             slot.reduce_only[order.order_id] = order
             market.resting_reduce_only += 1
@@ -246,11 +259,11 @@ class Dealing:
         tape.markets[market] = None
         for trade in outcome.trades:
             tape.changes.append(market.print_trade(trade.side, trade.price_ticks, trade.qty_lots, tape.now_ns))
-            market.touch(Side.SELL if trade.side is _BUY else _BUY, trade.price_ticks)
+            market.touch(_SELL if trade.side is _BUY else _BUY, trade.price_ticks)
             if trade.maker_owner != BACKGROUND:
                 self._maker(trade, market)
             if order is not None and slot is not None:
-                self.fill(order, slot, trade.qty_lots, trade.price_ticks, False, ExecType.TRADE)
+                self.fill(order, slot, trade.qty_lots, trade.price_ticks, False, _TRADE)
                 self._after_fill(order, slot)
 
     def _maker(self, trade: Trade, market: Market) -> None:
@@ -263,14 +276,14 @@ class Dealing:
             if order.reduce_only:
                 del slot.reduce_only[order.order_id]
                 market.resting_reduce_only -= 1
-        self.fill(order, slot, trade.qty_lots, trade.price_ticks, True, ExecType.TRADE)
+        self.fill(order, slot, trade.qty_lots, trade.price_ticks, True, _TRADE)
         self._after_fill(order, slot)
 
     def _after_fill(self, order: OrderRow, slot: Slot) -> None:
         if order.leaves_lots:
             self.changed(order, slot)
         else:
-            self.end(order, slot, Status.FILLED, CancelType.UNKNOWN, RejectReason.NONE)
+            self.end(order, slot, _FILLED, _NOT_CANCELLED, _NO_REASON)
         if slot.reduce_only:
             self._trim(slot)
         if order.take_profit_ticks or order.stop_loss_ticks or slot.take_profit is not None or slot.stop_loss is not None:
@@ -308,13 +321,13 @@ class Dealing:
         order.cum_lots += lots
         order.cum_value_e8 += value
         order.cum_fee_e8 += fee
-        order.status = Status.PARTIALLY_FILLED
+        order.status = _PARTIALLY_FILLED
         if closed:
             order.closed_pnl_e8 += realised - open_fee - close_fee
             exit_value = price_ticks * closed * spec.tick_value_e8
             self._closed(order, slot, exec_type, closed, realised, exit_value, open_fee, close_fee, before > 0)
         row = self._execution(order, slot, exec_type, lots, price_ticks * spec.tick_e8, value, fee, rate, is_maker, realised, closed)
-        log_type = LogType.LIQUIDATION if exec_type is ExecType.BUST else LogType.TRADE
+        log_type = LogType.LIQUIDATION if exec_type is _BUST else _LOG_TRADE
         self.log(account, log_type, slot, row, realised, 0, fee)
 
     def _moved(self, slot: Slot, before: int, realised_e8: int, fee_paid_e8: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -29,6 +30,8 @@ from kedge.simulation.venue_types import (
 if TYPE_CHECKING:
     from kedge.simulation.venue_account import Slot
 
+_BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
 _BPS: Final = 10_000
 _EIGHT_HOURS_NS: Final = 480 * MINUTE_NS
 _FUNDINGS_KEPT: Final = 1_000
@@ -81,7 +84,7 @@ class Market:
 
     def touch(self, side: Side, price_ticks: int) -> None:
         """Remember that a level changed."""
-        (self._bids if side is Side.BUY else self._asks).add(price_ticks)
+        (self._bids if side is _BUY else self._asks).add(price_ticks)
         self.is_moved = True
 
     def print_trade(self, side: Side, price_ticks: int, qty_lots: int, ts_ns: int) -> TradeRow:
@@ -107,13 +110,16 @@ class Market:
         if not (self._bids or self._asks):
             return None
         lots_at = self.book.lots_at
+        prices: Iterable[int]
         bids: tuple[PriceLevel, ...] = ()
         asks: tuple[PriceLevel, ...] = ()
         if self._bids:
-            bids = tuple([(price, lots_at(Side.BUY, price)) for price in sorted(self._bids, reverse=True)])
+            prices = self._bids if len(self._bids) == 1 else sorted(self._bids, reverse=True)
+            bids = tuple([(price, lots_at(_BUY, price)) for price in prices])
             self._bids.clear()
         if self._asks:
-            asks = tuple([(price, lots_at(Side.SELL, price)) for price in sorted(self._asks)])
+            prices = self._asks if len(self._asks) == 1 else sorted(self._asks)
+            asks = tuple([(price, lots_at(_SELL, price)) for price in prices])
             self._asks.clear()
         self.update += 1
         return BookDelta(self.name, ts_ns, bids, asks, self.update, self.seq)

@@ -12,6 +12,9 @@ from kedge.simulation.venue_triggers import FALL, RISE
 from kedge.simulation.venue_types import OrderRequest, Reject, TriggerBy, VenueSettings
 
 LINK_ID_MAX: Final = 36
+_BUY: Final = Side.BUY
+_MARKET: Final = OrderKind.MARKET
+_POST_ONLY: Final = TimeInForce.POST_ONLY
 _LINK_MARKS: Final = str.maketrans("", "", "-_")
 
 BAD_SYMBOL: Final = Reject(10001, "Not supported symbols")
@@ -45,6 +48,35 @@ class Terms(NamedTuple):
 
 def order_terms(request: OrderRequest, slot: Slot, settings: VenueSettings) -> Terms | Reject:
     """Check a new order against everything but money."""
+    return plain_terms(request, slot, settings) or full_terms(request, slot, settings)
+
+
+def plain_terms(request: OrderRequest, slot: Slot, settings: VenueSettings) -> Terms | None:
+    """What `full_terms` answers to a plain order that nothing speaks against, in one look; None for whatever needs a second one."""
+    market, qty, price = slot.market, request.qty_lots, request.limit_ticks
+    if (
+        request.trigger_ticks or request.reduce_only or request.take_profit_ticks or request.stop_loss_ticks or request.position_idx
+        or not market.mark_e8 or slot.active >= settings.limits.orders_max
+    ):  # fmt: skip
+        return None
+    if request.link_id and _link(request.link_id, slot) is not None:
+        return None
+    spec, (highest, lowest) = market.spec, market.price_limits
+    if request.kind is _MARKET:
+        if request.time_in_force is _POST_ONLY:
+            return None
+        price, base, largest = highest if request.side is _BUY else lowest, market.last_ticks, spec.market_qty_max_lots
+    else:
+        if not 1 <= price <= spec.price_max_ticks or (price > highest if request.side is _BUY else price < lowest):
+            return None
+        base, largest = price, spec.order_qty_max_lots
+    if spec.order_qty_min_lots <= qty <= largest and qty * base * spec.tick_value_e8 >= spec.notional_min_e8:
+        return Terms(qty, price)
+    return None
+
+
+def full_terms(request: OrderRequest, slot: Slot, settings: VenueSettings) -> Terms | Reject:
+    """`order_terms` rule by rule."""
     refusal = _shape(request, slot) or _counts(request, slot, settings) or _trigger(request, slot.market)
     if refusal is not None:
         return refusal
@@ -96,25 +128,25 @@ def money_refusal(slot: Slot, side: Side, lots: int, price_ticks: int, released_
     A sale is costed at the mark when its price is lower, and what the order would lose at once against the mark is costed too.
     """
     market, spec = slot.market, slot.market.spec
-    is_buy = side is Side.BUY
+    is_buy = side is _BUY
     held = slot.lots if is_buy else -slot.lots
     queued = (slot.buy_lots if is_buy else slot.sell_lots) + lots - released_lots
-    reach = max(queued, held + queued)
+    reach = held + queued if held > 0 else queued
     if reach > spec.position_max_lots:
         return POSITION_MAX
     if reach <= -held:
         return None
     added = lots * price_ticks * spec.tick_value_e8
     at_mark = lots * market.mark_e8 * spec.tick_value_e8 // spec.tick_e8
-    cost = added if is_buy else max(added, at_mark)
+    cost = added if is_buy or added > at_mark else at_mark
     moved = cost - released_lots * released_ticks * spec.tick_value_e8
     notional = slot.buy_notional_e8 if is_buy else slot.sell_notional_e8
-    bound = max(slot.side_e8(side, queued, notional + moved), slot.sell_bound_e8 if is_buy else slot.buy_bound_e8)
-    more = bound - slot.order_initial_e8
+    bound, other = slot.side_e8(side, queued, notional + moved), slot.sell_bound_e8 if is_buy else slot.buy_bound_e8
+    more = (bound if bound > other else other) - slot.order_initial_e8
     if more <= 0:
         return None
-    loss = max(0, added - at_mark if is_buy else at_mark - added)
-    if more + loss > slot.account.available_e8:
+    loss = added - at_mark if is_buy else at_mark - added
+    if (more + loss if loss > 0 else more) > slot.account.available_e8:
         return NOT_ENOUGH
     return tier_refusal(slot, reach * market.mark_e8 * spec.tick_value_e8 // spec.tick_e8, slot.leverage_e2)
 

@@ -11,7 +11,18 @@ from typing import Any, Final
 
 from kedge.domain.instrument import InstrumentId
 from kedge.domain.units import NS_PER_MS
-from kedge.simulation.venue_types import BookDelta, Change, KlineRow, LiquidationRow, TickerRow, TradeRow
+from kedge.simulation.venue_types import (
+    BookDelta,
+    Change,
+    ExecutionRow,
+    KlineRow,
+    LiquidationRow,
+    OrderRow,
+    PositionRow,
+    TickerRow,
+    TradeRow,
+    WalletRow,
+)
 from kedge.venues.exchange.envelope import encode
 from kedge.venues.exchange.frames import text_frame
 from kedge.venues.exchange.hall import Hall
@@ -23,6 +34,8 @@ from kedge.venues.exchange.texts import Grid
 
 TRADES_MAX: Final = 1024
 """Trades that one frame may hold."""
+
+_PRIVATE: Final = frozenset({OrderRow, ExecutionRow, PositionRow, WalletRow})
 
 
 class PublicFeed:
@@ -91,6 +104,8 @@ class PublicFeed:
             return
         lists: dict[str, list[str]] = {}
         for change in changes:
+            if type(change) in _PRIVATE:
+                continue
             if isinstance(change, TradeRow):
                 self._collect(lists, "publicTrade", change, trade_json)
             elif isinstance(change, KlineRow):

@@ -2,18 +2,29 @@
 
 Rules: the `*_rest` functions give one item of a REST list, the `*_ws` functions one object of a frame's `data`, both as JSON bytes;
 the shapes differ where the venue's do. Everything written into them is the venue's own and needs no escaping: ids are checked when an
-order is taken. Positions, wallets and logs are in `rows_account`.
+order is taken. What many rows share word for word is remembered. Positions, wallets and logs are in `rows_account`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from kedge.domain.orders import OrderKind, Side, TimeInForce
 from kedge.simulation.orderbook import SelfTrade
-from kedge.simulation.venue_types import ExecType, ExecutionRow, OrderRow, StopType
-from kedge.venues.exchange.texts import Grid, e8_text
+from kedge.simulation.venue_types import (
+    CancelType,
+    CreateType,
+    ExecType,
+    ExecutionRow,
+    OrderRow,
+    RejectReason,
+    Status,
+    StopType,
+    TriggerBy,
+)
+from kedge.venues.exchange.texts import Grid, e8_text, known_e8_text
 
 FORCES: Final = {
     TimeInForce.GTC: "GTC",
@@ -31,6 +42,10 @@ EMPTY_PAGE: Final[dict[str, Any]] = {"list": [], "nextPageCursor": ""}
 """What a list answers for a category that nothing is listed in."""
 
 _FULL: Final = frozenset({StopType.TAKE_PROFIT, StopType.STOP_LOSS})
+_BUY: Final = Side.BUY
+_MARKET: Final = OrderKind.MARKET
+_FUNDING: Final = ExecType.FUNDING
+_REMEMBERED: Final = 4_096
 
 
 def order_rest(row: OrderRow, grid: Grid) -> bytes:
@@ -40,7 +55,12 @@ def order_rest(row: OrderRow, grid: Grid) -> bytes:
 
 def order_ws(row: OrderRow, grid: Grid) -> bytes:
     """An order as the `order` topic sends it."""
-    return (f'{{"category":"linear",{_order(row, grid)},"closedPnl":"{e8_text(row.closed_pnl_e8)}","feeCurrency":""}}').encode()
+    return order_text(row, grid).encode()
+
+
+def order_text(row: OrderRow, grid: Grid) -> str:
+    """What `order_ws` encodes."""
+    return f'{{"category":"linear",{_order(row, grid)},"closedPnl":"{e8_text(row.closed_pnl_e8)}","feeCurrency":""}}'
 
 
 def execution_rest(row: ExecutionRow, grid: Grid) -> bytes:
@@ -50,17 +70,27 @@ def execution_rest(row: ExecutionRow, grid: Grid) -> bytes:
 
 def execution_ws(row: ExecutionRow, grid: Grid) -> bytes:
     """An execution as the `execution` topic sends it."""
-    return (f'{{"category":"linear",{_execution(row, grid)},"execPnl":"{e8_text(row.pnl_e8)}","isLeverage":"0","marketUnit":""}}').encode()
+    return execution_text(row, grid).encode()
+
+
+def execution_text(row: ExecutionRow, grid: Grid) -> str:
+    """What `execution_ws` encodes."""
+    return f'{{"category":"linear",{_execution(row, grid)},"execPnl":"{e8_text(row.pnl_e8)}","isLeverage":"0","marketUnit":""}}'
 
 
 def execution_fast_ws(row: ExecutionRow, grid: Grid) -> bytes:
     """A trade as the `execution.fast` topic sends it; makers' fills carry no client id there."""
+    return execution_fast_text(row, grid).encode()
+
+
+def execution_fast_text(row: ExecutionRow, grid: Grid) -> str:
+    """What `execution_fast_ws` encodes."""
     return (
         f'{{"category":"linear","symbol":"{grid.symbol}","execId":"{row.exec_id}","execPrice":"{grid.price_e8(row.price_e8)}",'
         f'"execQty":"{grid.qty(row.qty_lots)}","orderId":"{row.order_id}","isMaker":{"true" if row.is_maker else "false"},'
         f'"orderLinkId":"{"" if row.is_maker else row.link_id}","side":"{"Buy" if row.side is Side.BUY else "Sell"}",'
         f'"execTime":"{row.ts_ns // 1_000_000}","seq":{row.seq}}}'
-    ).encode()
+    )
 
 
 def page(items: Iterable[bytes], cursor: str) -> bytes:
@@ -70,44 +100,86 @@ def page(items: Iterable[bytes], cursor: str) -> bytes:
 
 def _order(row: OrderRow, grid: Grid) -> str:
     """The members that both shapes share."""
-    cum, leaves, fee = row.cum_lots, row.leaves_lots, e8_text(row.cum_fee_e8)
-    profit, loss, waits = row.take_profit_ticks, row.stop_loss_ticks, row.trigger_ticks
-    fees = f'{{"{grid.coin}":"{fee}"}}' if cum else "{}"
+    cum, leaves, price = row.cum_lots, row.leaves_lots, row.price_ticks
+    lots, fee = grid.qty, known_e8_text(row.cum_fee_e8)
+    how = _how(
+        grid, row.kind, row.time_in_force, row.stop_type, row.trigger_ticks, row.trigger_direction, row.trigger_by, row.take_profit_ticks,
+        row.stop_loss_ticks, row.tp_trigger_by, row.sl_trigger_by, row.last_ticks_on_create, row.reduce_only, row.close_on_trigger,
+        row.self_trade,
+    )  # fmt: skip
     return (
-        f'"symbol":"{grid.symbol}","orderId":"{row.order_id}","orderLinkId":"{row.link_id}","parentOrderLinkId":"","blockTradeId":"",'
-        f'"side":"{"Buy" if row.side is Side.BUY else "Sell"}","isLeverage":"","positionIdx":0,"orderStatus":"{row.status}",'
-        f'"createType":"{row.create_type}","cancelType":"{row.cancel_type}","rejectReason":"{row.reject_reason}",'
-        f'"price":"{grid.price_or_zero(row.price_ticks)}","qty":"{grid.qty(row.qty_lots)}",'
-        f'"avgPrice":"{grid.average(row.cum_value_e8, cum) if cum else ""}","leavesQty":"{grid.qty(leaves)}",'
-        f'"leavesValue":"{grid.value(leaves, row.price_ticks)}","cumExecQty":"{grid.qty(cum)}",'
-        f'"cumExecValue":"{e8_text(row.cum_value_e8)}","cumExecFee":"{fee}",'
-        f'"cumFeeDetail":{fees},"timeInForce":"{FORCES[row.time_in_force]}",'
-        f'"orderType":"{"Market" if row.kind is OrderKind.MARKET else "Limit"}","stopOrderType":"{row.stop_type}","ocoTriggerBy":"",'
-        f'"orderIv":"","marketUnit":"","slippageToleranceType":"UNKNOWN","slippageTolerance":"",'
-        f'"triggerPrice":"{grid.price_or_none(waits)}","triggerDirection":{row.trigger_direction},'
-        f'"triggerBy":"{row.trigger_by if waits else ""}","takeProfit":"{grid.price_or_none(profit)}",'
-        f'"stopLoss":"{grid.price_or_none(loss)}","tpslMode":"{"Full" if profit or loss or row.stop_type in _FULL else ""}",'
-        f'"tpLimitPrice":"","slLimitPrice":"","tpTriggerBy":"{row.tp_trigger_by if profit else ""}",'
-        f'"slTriggerBy":"{row.sl_trigger_by if loss else ""}","lastPriceOnCreated":"{grid.price_or_none(row.last_ticks_on_create)}",'
-        f'"reduceOnly":{"true" if row.reduce_only else "false"},"closeOnTrigger":{"true" if row.close_on_trigger else "false"},'
-        f'"placeType":"","smpType":"{SELF_TRADES[row.self_trade]}","smpGroup":0,"smpOrderId":"{row.smp_order_id}",'
-        f'"createdTime":"{row.created_ns // 1_000_000}","updatedTime":"{row.updated_ns // 1_000_000}",'
+        f'"symbol":"{grid.symbol}","orderId":"{row.order_id}","orderLinkId":"{row.link_id}",'
+        f"{_state(row.side, row.status, row.create_type, row.cancel_type, row.reject_reason)}"
+        f'"price":"{grid.price(price) if price else "0"}","qty":"{lots(row.qty_lots)}",'
+        f'"avgPrice":"{grid.average(row.cum_value_e8, cum) if cum else ""}","leavesQty":"{lots(leaves)}",'
+        f'"leavesValue":"{known_e8_text(leaves * price * grid.tick_value_e8)}","cumExecQty":"{lots(cum)}",'
+        f'"cumExecValue":"{e8_text(row.cum_value_e8)}","cumExecFee":"{fee}","cumFeeDetail":{{{_fees(grid.coin, fee) if cum else ""}}},{how}'
+        f'"smpOrderId":"{row.smp_order_id}","createdTime":"{row.created_ns // 1_000_000}","updatedTime":"{row.updated_ns // 1_000_000}",'
         f'"rpiTakerAccess":false,"rpiMatchedQty":"0"'
+    )
+
+
+def _fees(coin: str, fee: str) -> str:
+    return f'"{coin}":"{fee}"'
+
+
+@lru_cache(_REMEMBERED)
+def _state(side: Side, status: Status, create_type: CreateType, cancel_type: CancelType, reason: RejectReason) -> str:
+    """The members of an order that say how it stands."""
+    return (
+        f'"parentOrderLinkId":"","blockTradeId":"","side":"{"Buy" if side is _BUY else "Sell"}","isLeverage":"","positionIdx":0,'
+        f'"orderStatus":"{status}","createType":"{create_type}","cancelType":"{cancel_type}","rejectReason":"{reason}",'
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _how(
+    grid: Grid, kind: OrderKind, force: TimeInForce, stop_type: StopType, waits: int, direction: int, trigger_by: TriggerBy, profit: int,
+    loss: int, profit_by: TriggerBy, loss_by: TriggerBy, last: int, reduce_only: bool, closes: bool, self_trade: SelfTrade,
+) -> str:  # fmt: skip
+    """The members of an order that say how it was meant; all prices in ticks, 0 for none."""
+    return (
+        f'"timeInForce":"{FORCES[force]}",'
+        f'"orderType":"{"Market" if kind is _MARKET else "Limit"}","stopOrderType":"{stop_type}","ocoTriggerBy":"",'
+        f'"orderIv":"","marketUnit":"","slippageToleranceType":"UNKNOWN","slippageTolerance":"",'
+        f'"triggerPrice":"{grid.price_or_none(waits)}","triggerDirection":{direction},'
+        f'"triggerBy":"{trigger_by if waits else ""}","takeProfit":"{grid.price_or_none(profit)}",'
+        f'"stopLoss":"{grid.price_or_none(loss)}","tpslMode":"{"Full" if profit or loss or stop_type in _FULL else ""}",'
+        f'"tpLimitPrice":"","slLimitPrice":"","tpTriggerBy":"{profit_by if profit else ""}",'
+        f'"slTriggerBy":"{loss_by if loss else ""}","lastPriceOnCreated":"{grid.price_or_none(last)}",'
+        f'"reduceOnly":{"true" if reduce_only else "false"},"closeOnTrigger":{"true" if closes else "false"},'
+        f'"placeType":"","smpType":"{SELF_TRADES[self_trade]}","smpGroup":0,'
     )
 
 
 def _execution(row: ExecutionRow, grid: Grid) -> str:
     """The members that both shapes share. A funding names the mark as its price and no order type."""
-    funding = row.exec_type is ExecType.FUNDING
-    kind = "UNKNOWN" if funding else "Market" if row.kind is OrderKind.MARKET else "Limit"
+    lots, price = grid.qty, row.order_price_ticks
     return (
         f'"symbol":"{grid.symbol}","orderId":"{row.order_id}","orderLinkId":"{row.link_id}",'
-        f'"side":"{"Buy" if row.side is Side.BUY else "Sell"}","orderPrice":"{grid.price_or_zero(row.order_price_ticks)}",'
-        f'"orderQty":"{grid.qty(row.order_qty_lots)}","leavesQty":"{grid.qty(row.leaves_lots)}",'
-        f'"createType":"{"" if funding else row.create_type}","orderType":"{kind}","stopOrderType":"{row.stop_type or "UNKNOWN"}",'
-        f'"execFee":"{e8_text(row.fee_e8)}","execId":"{row.exec_id}","execPrice":"{grid.price_e8(row.price_e8)}",'
-        f'"execQty":"{grid.qty(row.qty_lots)}","execType":"{row.exec_type}","execValue":"{e8_text(row.value_e8)}",'
-        f'"execTime":"{row.ts_ns // 1_000_000}","feeCurrency":"{grid.coin}","isMaker":{"true" if row.is_maker else "false"},'
-        f'"feeRate":"{e8_text(row.fee_rate_e8)}","tradeIv":"","markIv":"","markPrice":"{grid.price_e8(row.mark_e8)}","indexPrice":"",'
-        f'"underlyingPrice":"","blockTradeId":"","closedSize":"{grid.qty(row.closed_lots)}","seq":{row.seq},"extraFees":""'
+        f'"side":"{"Buy" if row.side is _BUY else "Sell"}","orderPrice":"{grid.price(price) if price else "0"}",'
+        f'"orderQty":"{lots(row.order_qty_lots)}","leavesQty":"{lots(row.leaves_lots)}",'
+        f"{_origin(row.exec_type, row.create_type, row.kind, row.stop_type)}"
+        f'"execFee":"{known_e8_text(row.fee_e8)}","execId":"{row.exec_id}","execPrice":"{grid.price_e8(row.price_e8)}",'
+        f'"execQty":"{lots(row.qty_lots)}","execType":"{row.exec_type._value_}","execValue":"{known_e8_text(row.value_e8)}",'
+        f'"execTime":"{row.ts_ns // 1_000_000}",{_terms(grid, row.is_maker, row.fee_rate_e8, row.mark_e8)}'
+        f'"closedSize":"{lots(row.closed_lots)}","seq":{row.seq},"extraFees":""'
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _origin(exec_type: ExecType, create_type: CreateType, kind: OrderKind, stop_type: StopType) -> str:
+    """The members of an execution that say what order it came from."""
+    funding = exec_type is _FUNDING
+    word = "UNKNOWN" if funding else "Market" if kind is _MARKET else "Limit"
+    return f'"createType":"{"" if funding else create_type}","orderType":"{word}","stopOrderType":"{stop_type or "UNKNOWN"}",'
+
+
+@lru_cache(_REMEMBERED)
+def _terms(grid: Grid, is_maker: bool, fee_rate_e8: int, mark_e8: int) -> str:
+    """The members of an execution that say on which terms it was."""
+    return (
+        f'"feeCurrency":"{grid.coin}","isMaker":{"true" if is_maker else "false"},'
+        f'"feeRate":"{e8_text(fee_rate_e8)}","tradeIv":"","markIv":"","markPrice":"{grid.price_e8(mark_e8)}","indexPrice":"",'
+        f'"underlyingPrice":"","blockTradeId":"",'
     )

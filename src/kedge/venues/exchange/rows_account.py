@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from kedge.domain.orders import OrderKind, Side
+from kedge.simulation.venue_account import copy_position
 from kedge.simulation.venue_types import ClosedPnlRow, LogRow, LogType, PositionRow, WalletRow
-from kedge.venues.exchange.texts import Grid, e2_text, e8_text, share_e4
+from kedge.venues.exchange.texts import Grid, e2_text, e8_text, known_e8_text, share_e4
+
+_REMEMBERED: Final = 4_096
 
 
 def position_rest(row: PositionRow, grid: Grid) -> bytes:
     """A position as `position/list` lists it: the entry is `avgPrice`, absent stops are empty."""
     stops = f'"takeProfit":"{grid.price_or_none(row.take_profit_ticks)}","stopLoss":"{grid.price_or_none(row.stop_loss_ticks)}"'
-    return f'{{"avgPrice":"{_entry(row, grid)}",{stops},{_position(row, grid)}}}'.encode()
+    before, after = _position(row, grid)
+    return f'{{"avgPrice":"{_entry(row, grid)}",{stops},{before}{row.updated_ns // 1_000_000}{after}}}'.encode()
 
 
 def position_ws(row: PositionRow, grid: Grid) -> bytes:
     """A position as the `position` topic sends it: the entry is `entryPrice`, absent stops are 0."""
-    stops = f'"takeProfit":"{grid.price_or_zero(row.take_profit_ticks)}","stopLoss":"{grid.price_or_zero(row.stop_loss_ticks)}"'
-    return f'{{"category":"linear","entryPrice":"{_entry(row, grid)}",{stops},{_position(row, grid)}}}'.encode()
+    before, after = _position_ws(row, grid)
+    return f"{before}{row.updated_ns // 1_000_000}{after}".encode()
 
 
 def wallet_rest(row: WalletRow, coin: str, shown: bool = True) -> bytes:
@@ -27,6 +34,60 @@ def wallet_rest(row: WalletRow, coin: str, shown: bool = True) -> bytes:
 def wallet_ws(row: WalletRow, coin: str) -> bytes:
     """A wallet as the `wallet` topic sends it."""
     return _wallet(row, f"{{{_coin(row, coin)}}}").encode()
+
+
+def wallet_text(row: WalletRow, coin: str) -> str:
+    """What `wallet_ws` encodes, around remembered parts: an order that rests or leaves moves three amounts and a rate alone."""
+    positions, orders, equity = row.position_initial_e8, row.order_initial_e8, row.equity_e8
+    bound = positions + orders
+    initial, rate = e8_text(bound), _rate(bound, equity)
+    before, between, after, end = _wallet_parts(
+        coin, row.wallet_e8, equity, row.unrealised_e8, positions, row.maintenance_e8, row.cum_realised_e8
+    )
+    return (
+        f'{{"accountType":"UNIFIED","accountIMRate":"{rate}","accountIMRateByMp":"{rate}{before}{e8_text(row.available_e8)}{between}{initial}'
+        f'","totalInitialMarginByMp":"{initial}{after}{e8_text(orders) if positions else initial}{end}'
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _wallet_parts(
+    coin: str, wallet_e8: int, equity_e8: int, unrealised_e8: int, position_e8: int, maintenance_e8: int, realised_e8: int
+) -> tuple[str, str, str, str]:
+    """What stands around the amounts of a wallet that orders move."""
+    wallet, equity, kept, profit = e8_text(wallet_e8), e8_text(equity_e8), e8_text(maintenance_e8), e8_text(unrealised_e8)
+    rate = _rate(maintenance_e8, equity_e8)
+    return (
+        f'","accountMMRate":"{rate}","accountMMRateByMp":"{rate}","totalEquity":"{equity}","totalWalletBalance":"{wallet}",'
+        f'"totalMarginBalance":"{equity}","totalAvailableBalance":"',
+        f'","totalPerpUPL":"{profit}","totalInitialMargin":"',
+        f'","totalMaintenanceMargin":"{kept}","totalMaintenanceMarginByMp":"{kept}","accountLTV":"0","coin":[{{"coin":"{coin}",'
+        f'"equity":"{equity}","usdValue":"{equity}","walletBalance":"{wallet}",'
+        f'"availableToWithdraw":"","availableToBorrow":"","borrowAmount":"0","accruedInterest":"0","totalOrderIM":"',
+        f'","totalPositionIM":"{e8_text(position_e8)}","totalPositionMM":"{kept}","unrealisedPnl":"{profit}",'
+        f'"cumRealisedPnl":"{e8_text(realised_e8)}","bonus":"0","collateralSwitch":true,"marginCollateral":true,"locked":"0",'
+        f'"spotHedgingQty":"0","spotBorrow":"0"}}]}}',
+    )
+
+
+class PositionTexts:
+    """Positions of one instrument as `position_ws` writes them; a row that differs from the account's last in its time alone is cheap."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._last: dict[str, tuple[PositionRow, str, str]] = {}
+
+    def text(self, row: PositionRow) -> str:
+        """What `position_ws` encodes."""
+        known = self._last.get(row.account)
+        if known is not None:
+            last, before, after = known
+            last.updated_ns = row.updated_ns
+            if last == row:
+                return f"{before}{row.updated_ns // 1_000_000}{after}"
+        before, after = _position_ws(row, self._grid)
+        self._last[row.account] = (copy_position(row), before, after)
+        return f"{before}{row.updated_ns // 1_000_000}{after}"
 
 
 def log_rest(row: LogRow, grid: Grid | None, coin: str) -> bytes:
@@ -66,23 +127,40 @@ def _entry(row: PositionRow, grid: Grid) -> str:
     return grid.average(abs(row.cost_e8), abs(row.lots)) if row.lots else "0"
 
 
-def _position(row: PositionRow, grid: Grid) -> str:
-    """The members that both shapes share. The value is at the entry, as published; margins are at the mark."""
-    lots = row.lots
+def _position_ws(row: PositionRow, grid: Grid) -> tuple[str, str]:
+    before, after = _position(row, grid)
+    profit, loss = row.take_profit_ticks, row.stop_loss_ticks
+    return (
+        f'{{"category":"linear","entryPrice":"{_entry(row, grid)}","takeProfit":"{grid.price(profit) if profit else "0"}",'
+        f'"stopLoss":"{grid.price(loss) if loss else "0"}",{before}'
+    ), f"{after}}}"
+
+
+def _position(row: PositionRow, grid: Grid) -> tuple[str, str]:
+    """The members that both shapes share, before and after the time of the change. The value is at the entry, margins are at the mark."""
+    lots, liquidation, even = row.lots, row.liq_price_e8, row.break_even_e8
     margin, maintenance = e8_text(row.initial_e8), e8_text(row.maintenance_e8)
     mark = "" if row.mark_e8 is None else grid.price_e8(row.mark_e8)
-    liquidation = "" if row.liq_price_e8 is None else e8_text(row.liq_price_e8)
-    even = "" if row.break_even_e8 is None else e8_text(row.break_even_e8)
     return (
-        f'"positionIdx":0,"tradeMode":0,"riskId":{row.risk_tier},"riskLimitValue":"{e8_text(row.risk_limit_e8)}",'
-        f'"symbol":"{grid.symbol}","side":"{"Buy" if lots > 0 else "Sell" if lots else ""}","size":"{grid.qty(abs(lots))}",'
+        f'{_tier(grid, row.risk_tier, row.risk_limit_e8)}"{"Buy" if lots > 0 else "Sell" if lots else ""}","size":"{grid.qty(abs(lots))}",'
         f'"sessionAvgPrice":"","leverage":"{e2_text(row.leverage_e2)}","positionValue":"{e8_text(abs(row.cost_e8))}",'
-        f'"positionBalance":"0","markPrice":"{mark}","breakEvenPrice":"{even}","positionIM":"{margin}","positionIMByMp":"{margin}",'
+        f'"positionBalance":"0","markPrice":"{mark}","breakEvenPrice":"{"" if even is None else e8_text(even)}",'
+        f'"positionIM":"{margin}","positionIMByMp":"{margin}",'
         f'"positionMM":"{maintenance}","positionMMByMp":"{maintenance}","trailingStop":"0","unrealisedPnl":"{e8_text(row.unrealised_e8)}",'
         f'"cumRealisedPnl":"{e8_text(row.cum_realised_e8)}","curRealisedPnl":"{e8_text(row.current_realised_e8)}",'
-        f'"createdTime":"{row.created_ns // 1_000_000}","updatedTime":"{row.updated_ns // 1_000_000}",'
-        f'"openTime":{row.opened_ns // 1_000_000},"tpslMode":"Full","liqPrice":"{liquidation}","bustPrice":"","positionStatus":"Normal",'
-        f'"adlRankIndicator":0,"autoAddMargin":0,"leverageSysUpdatedTime":"","mmrSysUpdatedTime":"","seq":{row.seq},"isReduceOnly":false'
+        f'"createdTime":"{row.created_ns // 1_000_000}","updatedTime":"'
+    ), (
+        f'","openTime":{row.opened_ns // 1_000_000},"tpslMode":"Full","liqPrice":"{"" if liquidation is None else e8_text(liquidation)}",'
+        f'"bustPrice":"","positionStatus":"Normal","adlRankIndicator":0,"autoAddMargin":0,"leverageSysUpdatedTime":"",'
+        f'"mmrSysUpdatedTime":"","seq":{row.seq},"isReduceOnly":false'
+    )
+
+
+@lru_cache(_REMEMBERED)
+def _tier(grid: Grid, risk_tier: int, risk_limit_e8: int) -> str:
+    """The members of a position that hardly ever change."""
+    return (
+        f'"positionIdx":0,"tradeMode":0,"riskId":{risk_tier},"riskLimitValue":"{e8_text(risk_limit_e8)}","symbol":"{grid.symbol}","side":'
     )
 
 
@@ -115,4 +193,4 @@ def _rate(part_e8: int, equity_e8: int) -> str:
     """A margin rate to four decimals; empty where there is no equity to compare with."""
     if not part_e8:
         return "0"
-    return e8_text(share_e4(part_e8, equity_e8) * 10_000) if equity_e8 > 0 else ""
+    return known_e8_text(share_e4(part_e8, equity_e8) * 10_000) if equity_e8 > 0 else ""

@@ -168,8 +168,9 @@ class Sockets:
         transport = request.transport
         if transport is None:
             return socket
-        link = Link(kind, transport, str(uuid.uuid4()), request.remote or "", self._now_s, self._settings.buffer_max, idle_s)
-        ended = self._links[link] = asyncio.get_running_loop().create_future()
+        loop, most = asyncio.get_running_loop(), self._settings.buffer_max
+        link = Link(kind, transport, str(uuid.uuid4()), request.remote or "", self._now_s, most, idle_s, loop.call_soon)
+        ended = self._links[link] = loop.create_future()
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat_on())
         talk = self._talks[kind]

@@ -6,6 +6,7 @@ What a client writes may be text or a JSON number; it is read exactly or refused
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
@@ -18,20 +19,25 @@ _DIGITS: Final = 8
 _LONGEST: Final = 40
 """Longer texts are no number that an instrument could hold."""
 _LARGEST: Final = 10**19
-_REMEMBERED: Final = 16_384
-"""Texts of amounts kept: most numbers of a row are those of the row before it, and a look-up costs a fifth of writing one."""
+_REMEMBERED: Final = 4_096
+
+
+def e8_text(value_e8: int) -> str:
+    """Exact decimal text of a number in 1e-8, without trailing zeros."""
+    if value_e8 >= E8:
+        text = str(value_e8)
+        rest = text[-8:].rstrip("0")
+        return f"{text[:-8]}.{rest}" if rest else text[:-8]
+    if value_e8 > 0:
+        return f"0.{value_e8:08d}".rstrip("0")
+    return f"-{e8_text(-value_e8)}" if value_e8 else "0"
+
+
+known_e8_text: Final = lru_cache(_REMEMBERED)(e8_text)
+"""`e8_text` for what comes again and again, such as rates, fees and prices. A look-up costs a fifth of writing, a miss as much again."""
 
 
 @lru_cache(_REMEMBERED)
-def e8_text(value_e8: int) -> str:
-    """Exact decimal text of a number in 1e-8, without trailing zeros."""
-    if not value_e8:
-        return "0"
-    whole, rest = divmod(value_e8 if value_e8 > 0 else -value_e8, E8)
-    sign = "" if value_e8 > 0 else "-"
-    return f"{sign}{whole}.{rest:08d}".rstrip("0") if rest else f"{sign}{whole}"
-
-
 def e2_text(value_e2: int) -> str:
     """Exact decimal text of a number in hundredths, such as a leverage."""
     return e8_text(value_e2 * _POWERS[6])
@@ -75,8 +81,16 @@ class Grid:
     """One instrument's numbers as text. Built once per instrument; prices in ticks, quantities in lots."""
 
     __slots__ = (
-        "symbol", "coin", "tick_e8", "lot_e8", "tick_value_e8", "price_max_ticks", "price_digits", "qty_digits", "_tick", "_lot",
+        "symbol", "coin", "tick_e8", "lot_e8", "tick_value_e8", "price_max_ticks", "price_digits", "qty_digits", "price", "qty",
+        "price_e8", "_tick", "_lot",
     )  # fmt: skip
+
+    price: Callable[[int], str]
+    """A price with the digits of the tick; ticks >= 0."""
+    qty: Callable[[int], str]
+    """A quantity with the digits of the lot; negative ones carry their sign."""
+    price_e8: Callable[[int], str]
+    """A price in 1e-8: with the digits of the tick where it lies on the grid, else exactly."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.symbol = instrument.venue_symbol
@@ -85,14 +99,22 @@ class Grid:
         self.price_max_ticks = instrument.price_max_ticks
         self.price_digits, self._tick = _digits(instrument.tick_e8)
         self.qty_digits, self._lot = _digits(instrument.lot_e8)
+        self.price = lru_cache(_REMEMBERED)(self.write_price)
+        self.qty = lru_cache(_REMEMBERED)(self.write_qty)
+        self.price_e8 = lru_cache(_REMEMBERED)(self.write_price_e8)
 
-    def price(self, ticks: int) -> str:
-        """A price with the digits of the tick; `ticks` >= 0."""
-        digits = self.price_digits
-        if not digits:
-            return str(ticks * self._tick)
-        text = str(ticks * self._tick).zfill(digits + 1)
-        return f"{text[:-digits]}.{text[-digits:]}"
+    def write_price(self, ticks: int) -> str:
+        """What `price` remembers."""
+        return _scaled(ticks * self._tick, self.price_digits)
+
+    def write_qty(self, lots: int) -> str:
+        """What `qty` remembers."""
+        return f"-{self.write_qty(-lots)}" if lots < 0 else _scaled(lots * self._lot, self.qty_digits)
+
+    def write_price_e8(self, price_e8: int) -> str:
+        """What `price_e8` remembers."""
+        ticks, off = divmod(price_e8, self.tick_e8)
+        return e8_text(price_e8) if off else self.write_price(ticks)
 
     def price_or_none(self, ticks: int) -> str:
         """A price, or nothing for the 0 that stands for none."""
@@ -102,21 +124,6 @@ class Grid:
         """A price, or a bare 0 for none."""
         return self.price(ticks) if ticks else "0"
 
-    def price_e8(self, price_e8: int) -> str:
-        """A price in 1e-8: with the digits of the tick where it lies on the grid, else exactly."""
-        ticks, off = divmod(price_e8, self.tick_e8)
-        return e8_text(price_e8) if off else self.price(ticks)
-
-    def qty(self, lots: int) -> str:
-        """A quantity with the digits of the lot; negative ones carry their sign."""
-        digits = self.qty_digits
-        if lots < 0:
-            return f"-{self.qty(-lots)}"
-        if not digits:
-            return str(lots * self._lot)
-        text = str(lots * self._lot).zfill(digits + 1)
-        return f"{text[:-digits]}.{text[-digits:]}"
-
     def value(self, lots: int, ticks: int) -> str:
         """Notional in the quote currency, exact."""
         return e8_text(lots * ticks * self.tick_value_e8)
@@ -124,7 +131,14 @@ class Grid:
     def average(self, value_e8: int, lots: int) -> str:
         """`value / quantity` as a price, half up at 1e-8; both positive."""
         base = lots * self.lot_e8
-        return e8_text((2 * value_e8 * E8 + base) // (2 * base))
+        return known_e8_text((2 * value_e8 * E8 + base) // (2 * base))
+
+
+def _scaled(units: int, digits: int) -> str:
+    if not digits:
+        return str(units)
+    text = str(units).zfill(digits + 1)
+    return f"{text[:-digits]}.{text[-digits:]}"
 
 
 def _digits(step_e8: int) -> tuple[int, int]:

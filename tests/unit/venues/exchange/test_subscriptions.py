@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.builders import instrument
 
-from kedge.venues.exchange.socket_link import Kind, Link
+from kedge.venues.exchange.socket_link import TOGETHER_MAX, Kind, Link
 from kedge.venues.exchange.subscriptions import PRIVATE_TOPICS, Audience, Topic, mixes_categories, public_topic, topic_names
 
 LISTED = {"AAAUSDT": instrument()}
@@ -97,6 +97,27 @@ def test_a_frame_reaches_every_listener_of_its_topic_alone() -> None:
     audience.write("t", b"news")
     assert near.sent == b"news"
     assert far.sent == b""
+
+
+def test_what_is_written_in_one_turn_of_the_loop_leaves_together_and_in_its_order() -> None:
+    wire, later = Wire(), []
+    link = Link(Kind.PRIVATE, wire, "c", "127.0.0.1", lambda: 5.0, 1 << 30, 600.0, later.append)  # type: ignore[arg-type]
+    for text in (b"one ", b"two ", b"three"):
+        link.write(text)
+    assert (wire.sent, len(later)) == (b"", 1)
+    later.pop()()
+    assert (wire.sent, link.active_s) == (b"one two three", 5.0)
+    link.write(b"!" * (TOGETHER_MAX + 1))
+    assert len(wire.sent) == len(b"one two three") + TOGETHER_MAX + 1
+    assert not later
+
+
+def test_what_was_written_before_a_connection_is_cut_has_left() -> None:
+    wire = Wire()
+    link = Link(Kind.TRADE, wire, "c", "127.0.0.1", lambda: 0.0, 100, 600.0, lambda _: None)  # type: ignore[arg-type]
+    link.write(b"answer")
+    link.cut("on request")
+    assert (wire.sent, wire.is_aborted) == (b"answer", True)
 
 
 def test_a_link_whose_reader_is_slow_is_cut_and_takes_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
