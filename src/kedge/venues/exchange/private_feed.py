@@ -3,21 +3,24 @@
 Rules: one frame holds all rows of one kind of one operation; frames of an operation come in the order execution, order, position,
 wallet, and operations in the order in which they happened. A frame is made once per topic, and all frames of an operation reach a
 connection in one write, so that a later answer on the same connection never overtakes them.
+
+Frames are made as one text and encoded at once: every character stands for one byte, so that their headers can be part of it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final
 
 from kedge.domain.units import NS_PER_MS
-from kedge.simulation.venue_types import Change, ExecType, ExecutionRow, OrderRow, PositionRow, WalletRow
-from kedge.venues.exchange.frames import text_frame
+from kedge.simulation.venue_types import BookDelta, Change, ExecType, ExecutionRow, OrderRow, PositionRow, WalletRow
+from kedge.venues.exchange.frames import bytes_as_text, frame_head
 from kedge.venues.exchange.hall import Hall
 from kedge.venues.exchange.rows import execution_fast_text, execution_text, order_text
-from kedge.venues.exchange.rows_account import PositionTexts, wallet_text
+from kedge.venues.exchange.rows_account import PositionTexts, WalletTexts
 from kedge.venues.exchange.socket_link import Link
 
 _EXECUTION, _ORDER, _POSITION, _WALLET = range(4)
@@ -31,8 +34,18 @@ _TOPICS: Final = (
 )
 """Topics by rank."""
 
+_QUIET: Final = frozenset({(OrderRow, PositionRow, WalletRow), (OrderRow, PositionRow, WalletRow, BookDelta)})
+"""What an order that only rests, leaves or is refused its lots changes; most operations are so."""
+
 Operation = tuple[list[Any], list[Any], list[Any], list[Any]]
 """Rows of one operation by rank."""
+
+
+@lru_cache(1_024)
+def _wanted(topics: tuple[str, ...]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Ranks that subscriptions ask for, with their topics, in the order of the frames."""
+    found = ((rank, tuple(topic for topic in named if topic in topics)) for rank, named in enumerate(_TOPICS))
+    return tuple((rank, named) for rank, named in found if named)
 
 
 class PrivateFeed:
@@ -41,13 +54,18 @@ class PrivateFeed:
     def __init__(self, hall: Hall) -> None:
         self._hall = hall
         self._links: dict[str, dict[Link, None]] = {}
-        self._prefix, self._frames = f"{os.urandom(4).hex()}-{os.urandom(2).hex()}-4{os.urandom(2).hex()[1:]}", count(1)
-        self._grids, self._coin = hall.grids, hall.coin
+        prefix = f"{os.urandom(4).hex()}-{os.urandom(2).hex()}-4{os.urandom(2).hex()[1:]}"
+        self._prefix, self._frames = prefix, count(1)
+        self._names: dict[str, str] = {}
+        self._grids = hall.grids
         self._positions = {name: PositionTexts(grid).text for name, grid in hall.grids.items()}
+        self._wallet = WalletTexts(hall.coin).text
+        self._makers = (self._execution_frame, self._order_frame, self._position_frame, self._wallet_frame)
 
     def admit(self, link: Link) -> None:
         """From now on tell an authenticated link what it subscribes to."""
         self._links.setdefault(link.account, {})[link] = None
+        self._names[link.account] = bytes_as_text(link.account)
 
     def dismiss(self, link: Link) -> None:
         """Stop telling it; one that was never admitted is no error."""
@@ -61,6 +79,17 @@ class PrivateFeed:
         told = self._links
         if not told:
             return
+        if tuple(map(type, changes)) in _QUIET:
+            order, position, wallet = changes[:3]
+            account: str = order.account  # type: ignore[union-attr]
+            if account in told and position.account == account == wallet.account:  # type: ignore[union-attr]
+                self._tell(account, ([], [order], [position], [wallet]))
+                return
+        self._tell_all(changes)
+
+    def _tell_all(self, changes: Sequence[Change]) -> None:
+        """Sort any changes into operations and tell them."""
+        told = self._links
         operations: dict[str, Operation] = {}
         ranks: dict[str, int] = {}
         for row in changes:
@@ -68,10 +97,10 @@ class PrivateFeed:
             if rank is None:
                 continue
             account: str = row.account  # type: ignore[union-attr]
-            if account not in told:
-                continue
             operation = operations.get(account)
             if operation is None:
+                if account not in told:
+                    continue
                 operation = operations[account] = ([], [], [], [])
             elif rank < ranks[account]:
                 self._tell(account, operations.pop(account))
@@ -82,39 +111,51 @@ class PrivateFeed:
             self._tell(account, operation)
 
     def _tell(self, account: str, operation: Operation) -> None:
-        made: dict[str, bytes] = {}
-        wall_ms = self._hall.clock.wall_ns() // NS_PER_MS
+        made: dict[str, str] = {}
+        name, wall_ms = self._names[account], str(self._hall.clock.wall_ns() // NS_PER_MS)
         for link in self._links[account]:
-            link_topics, frames = link.topics, b""
-            for rank, rows in enumerate(operation):
-                if not rows:
-                    continue
-                for topic in _TOPICS[rank]:
-                    if topic in link_topics:
-                        frame = made.get(topic)
-                        if frame is None:
-                            frame = made[topic] = self._frame(account, topic, rank, rows, wall_ms)
-                        frames += frame
-            if frames:
-                link.write(frames)
+            parts: list[str] = []
+            for rank, topics in _wanted(tuple(link.topics)):
+                rows = operation[rank]
+                if rows:
+                    for topic in topics:
+                        text = made.get(topic)
+                        if text is None:
+                            text = made[topic] = self._makers[rank](name, topic, rows, wall_ms)
+                        if text:
+                            parts.append(frame_head(len(text)))
+                            parts.append(text)
+            if parts:
+                link.write("".join(parts).encode("latin-1"))
 
-    def _frame(self, account: str, topic: str, rank: int, rows: list[Any], wall_ms: int) -> bytes:
-        """One frame; empty when no row belongs to the topic (fast executions are trades alone)."""
-        if rank == _WALLET:
-            name = f"{account}{self._prefix}-{next(self._frames):016x}"
-            texts = [wallet_text(row, self._coin) for row in rows]
-        elif rank == _POSITION:
-            name = f"{account}{self._prefix}-{next(self._frames):016x}"
-            texts = [self._positions[row.instrument](row) for row in rows]
-        elif topic.startswith("execution.fast"):
+    def _execution_frame(self, name: str, topic: str, rows: list[Any], wall_ms: str) -> str:
+        if topic.startswith("execution.fast"):
             return self._fast_frame(topic, rows, wall_ms)
-        else:
-            grids, to_text = self._grids, order_text if rank == _ORDER else execution_text
-            name = f"{account}_{grids[rows[0].instrument].symbol}_{rows[-1].seq}"
-            texts = [to_text(row, grids[row.instrument]) for row in rows]
-        data = texts[0] if len(texts) == 1 else ",".join(texts)
-        return text_frame(f'{{"id":"{name}","topic":"{topic}","creationTime":{wall_ms},"data":[{data}]}}'.encode())
+        grids, row = self._grids, rows[0]
+        grid = grids[row.instrument]
+        data = execution_text(row, grid) if len(rows) == 1 else ",".join([execution_text(row, grids[row.instrument]) for row in rows])
+        return f'{{"id":"{name}_{grid.symbol}_{rows[-1].seq}","topic":"{topic}","creationTime":{wall_ms},"data":[{data}]}}'
 
-    def _fast_frame(self, topic: str, rows: list[Any], wall_ms: int) -> bytes:
+    def _fast_frame(self, topic: str, rows: list[Any], wall_ms: str) -> str:
+        """Trades alone; empty when there are none."""
         trades = [execution_fast_text(row, self._grids[row.instrument]) for row in rows if row.exec_type is _TRADE]
-        return text_frame(f'{{"topic":"{topic}","creationTime":{wall_ms},"data":[{",".join(trades)}]}}'.encode()) if trades else b""
+        if not trades:
+            return ""
+        return f'{{"topic":"{topic}","creationTime":{wall_ms},"data":[{",".join(trades)}]}}'
+
+    def _order_frame(self, name: str, topic: str, rows: list[Any], wall_ms: str) -> str:
+        grids, row = self._grids, rows[0]
+        grid = grids[row.instrument]
+        data = order_text(row, grid) if len(rows) == 1 else ",".join([order_text(row, grids[row.instrument]) for row in rows])
+        return f'{{"id":"{name}_{grid.symbol}_{rows[-1].seq}","topic":"{topic}","creationTime":{wall_ms},"data":[{data}]}}'
+
+    def _position_frame(self, name: str, topic: str, rows: list[Any], wall_ms: str) -> str:
+        texts, row = self._positions, rows[0]
+        data = texts[row.instrument](row) if len(rows) == 1 else ",".join([texts[row.instrument](row) for row in rows])
+        number = next(self._frames)
+        return f'{{"id":"{name}{self._prefix}-{number:016x}","topic":"{topic}","creationTime":{wall_ms},"data":[{data}]}}'
+
+    def _wallet_frame(self, name: str, topic: str, rows: list[Any], wall_ms: str) -> str:
+        data = self._wallet(rows[0]) if len(rows) == 1 else ",".join([self._wallet(row) for row in rows])
+        number = next(self._frames)
+        return f'{{"id":"{name}{self._prefix}-{number:016x}","topic":"{topic}","creationTime":{wall_ms},"data":[{data}]}}'

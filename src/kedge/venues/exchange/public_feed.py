@@ -32,6 +32,8 @@ from kedge.venues.exchange.socket_link import Link
 from kedge.venues.exchange.subscriptions import Audience, Topic
 from kedge.venues.exchange.texts import Grid
 
+KLINE_GAP_S: Final = 0.1
+"""Wall time between two frames of a bar that is not closed yet, in a market that runs faster than the wall."""
 TRADES_MAX: Final = 1024
 """Trades that one frame may hold."""
 
@@ -62,6 +64,8 @@ class PublicFeed:
         self._tickers: dict[InstrumentId, dict[str, str]] = {}
         self._limits: dict[InstrumentId, str] = {}
         self._intervals: dict[InstrumentId, set[str]] = {}
+        self._kline_gap_s = KLINE_GAP_S if hall.speed > 1 else 0.0
+        self._kline_due_s: dict[tuple[InstrumentId, str], float] = {}
 
     # --- who listens -----------------------------------------------------------------------------------------------------
 
@@ -109,7 +113,8 @@ class PublicFeed:
             if isinstance(change, TradeRow):
                 self._collect(lists, "publicTrade", change, trade_json)
             elif isinstance(change, KlineRow):
-                self._collect(lists, f"kline.{change.interval}", change, kline_json)
+                if change.confirm or self._is_kline_due(change):
+                    self._collect(lists, f"kline.{change.interval}", change, kline_json)
             elif isinstance(change, BookDelta):
                 if not self.is_stale:
                     for stream in self._books_of.get(change.instrument, ()):
@@ -127,6 +132,14 @@ class PublicFeed:
                 self._audience.write(topic, self._list_frame(topic, rows[start : start + TRADES_MAX]))
 
     # --- inside ----------------------------------------------------------------------------------------------------------
+
+    def _is_kline_due(self, row: KlineRow) -> bool:
+        """Whether a bar that is still open may be told again; a fast market would else cost a frame a price."""
+        now_s, topic = self._now_s(), (row.instrument, row.interval)
+        if now_s < self._kline_due_s.get(topic, 0.0):
+            return False
+        self._kline_due_s[topic] = now_s + self._kline_gap_s
+        return True
 
     def _collect(self, lists: dict[str, list[str]], kind: str, row: Any, to_json: Callable[[Any, Grid], str]) -> None:
         """Put a row into the frame of its topic, if anybody listens."""

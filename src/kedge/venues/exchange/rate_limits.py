@@ -112,15 +112,26 @@ class _Window:
 
     def take(self, now_ns: int, cost: int) -> Allowance:
         taken, limit = self._taken, self._limit
+        if taken and now_ns < taken[-1][0]:
+            now_ns = self._set_back(now_ns)
         since = now_ns - self._window_ns
         while taken and taken[0][0] <= since:
             self._used -= taken.popleft()[1]
         if self._used + cost > limit:
             frees_ns = taken[0][0] + self._window_ns if taken else now_ns + self._window_ns
-            return Allowance(False, limit, limit - self._used, frees_ns // NS_PER_MS)
+            return Allowance(False, limit, limit - self._used, -(-frees_ns // NS_PER_MS))  # never before it frees
         taken.append((now_ns, cost))
         self._used += cost
         return Allowance(True, limit, limit - self._used, now_ns // NS_PER_MS)
+
+    def _set_back(self, now_ns: int) -> int:
+        """The wall's clock went back: a little is waited for, by more than a window makes all that was counted meaningless."""
+        newest_ns = self._taken[-1][0]
+        if newest_ns - now_ns <= self._window_ns:
+            return newest_ns
+        self._taken.clear()
+        self._used = 0
+        return now_ns
 
     def is_idle(self, now_ns: int) -> bool:
         """Whether nothing was taken within the last window."""
@@ -161,7 +172,7 @@ class AddressLimits:
         """Count one request; False when the address is banned, or is from now on."""
         until = self._banned_until.get(address)
         if until is not None:
-            if now_wall_ns < until:
+            if until - self._ban_ns <= now_wall_ns < until:
                 return False
             del self._banned_until[address]
         window = self._windows.get(address)

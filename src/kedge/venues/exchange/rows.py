@@ -55,11 +55,34 @@ def order_rest(row: OrderRow, grid: Grid) -> bytes:
 
 def order_ws(row: OrderRow, grid: Grid) -> bytes:
     """An order as the `order` topic sends it."""
-    return order_text(row, grid).encode()
+    return _order_ws(row, grid).encode()
 
 
 def order_text(row: OrderRow, grid: Grid) -> str:
-    """What `order_ws` encodes."""
+    """What `order_ws` encodes, in one piece for an order that nothing has traded of yet."""
+    if row.cum_lots or row.cum_value_e8 or row.cum_fee_e8 or row.closed_pnl_e8:
+        return _order_ws(row, grid)
+    leaves, price, lots, zero = row.leaves_lots, row.price_ticks, row.qty_lots, grid.zero
+    created_ns, updated_ns = row.created_ns, row.updated_ns
+    created, text = f"{created_ns // 1_000_000}", grid.qty(lots)
+    how = _how(
+        grid, row.kind, row.time_in_force, row.stop_type, row.trigger_ticks, row.trigger_direction, row.trigger_by, row.take_profit_ticks,
+        row.stop_loss_ticks, row.tp_trigger_by, row.sl_trigger_by, row.last_ticks_on_create, row.reduce_only, row.close_on_trigger,
+        row.self_trade,
+    )  # fmt: skip
+    return (
+        f'{{"category":"linear","symbol":"{grid.symbol}","orderId":"{row.order_id}","orderLinkId":"{row.link_id}",'
+        f"{_state(row.side, row.status, row.create_type, row.cancel_type, row.reject_reason)}"
+        f'"price":"{grid.price(price) if price else "0"}","qty":"{text}","avgPrice":"",'
+        f'"leavesQty":"{zero if not leaves else text if leaves == lots else grid.qty(leaves)}",'
+        f'"leavesValue":"{e8_text(leaves * price * grid.tick_value_e8) if leaves else "0"}","cumExecQty":"{zero}",'
+        f'"cumExecValue":"0","cumExecFee":"0","cumFeeDetail":{{}},{how}"smpOrderId":"{row.smp_order_id}","createdTime":"{created}",'
+        f'"updatedTime":"{created if created_ns == updated_ns else updated_ns // 1_000_000}","rpiTakerAccess":false,"rpiMatchedQty":"0",'
+        f'"closedPnl":"0","feeCurrency":""}}'
+    )
+
+
+def _order_ws(row: OrderRow, grid: Grid) -> str:
     return f'{{"category":"linear",{_order(row, grid)},"closedPnl":"{e8_text(row.closed_pnl_e8)}","feeCurrency":""}}'
 
 

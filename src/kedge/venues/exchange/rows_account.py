@@ -8,7 +8,7 @@ from typing import Final
 from kedge.domain.orders import OrderKind, Side
 from kedge.simulation.venue_account import copy_position
 from kedge.simulation.venue_types import ClosedPnlRow, LogRow, LogType, PositionRow, WalletRow
-from kedge.venues.exchange.texts import Grid, e2_text, e8_text, known_e8_text, share_e4
+from kedge.venues.exchange.texts import Grid, e2_text, e8_text, known_e8_text
 
 _REMEMBERED: Final = 4_096
 
@@ -36,27 +36,42 @@ def wallet_ws(row: WalletRow, coin: str) -> bytes:
     return _wallet(row, f"{{{_coin(row, coin)}}}").encode()
 
 
-def wallet_text(row: WalletRow, coin: str) -> str:
-    """What `wallet_ws` encodes, around remembered parts: an order that rests or leaves moves three amounts and a rate alone."""
-    positions, orders, equity = row.position_initial_e8, row.order_initial_e8, row.equity_e8
-    bound = positions + orders
-    initial, rate = e8_text(bound), _rate(bound, equity)
-    before, between, after, end = _wallet_parts(
-        coin, row.wallet_e8, equity, row.unrealised_e8, positions, row.maintenance_e8, row.cum_realised_e8
-    )
+class WalletTexts:
+    """Wallets of one coin as `wallet_ws` writes them, around what stood in the account's last: orders move three amounts and a rate."""
+
+    def __init__(self, coin: str) -> None:
+        self._coin = coin
+        self._last: dict[str, tuple[WalletRow, str, str, str, str]] = {}
+
+    def text(self, row: WalletRow) -> str:
+        """What `wallet_ws` encodes."""
+        orders, positions, equity = row.order_initial_e8, row.position_initial_e8, row.equity_e8
+        bound = positions + orders
+        initial = e8_text(bound)
+        rate = _rate(bound, equity)
+        known = self._last.get(row.account)
+        if known is None or not _same_but_orders(known[0], row):
+            known = self._last[row.account] = (row, *_wallet_parts(row, self._coin))
+        _, before, between, after, end = known
+        available = e8_text(row.available_e8)
+        return (
+            f'{{"accountType":"UNIFIED","accountIMRate":"{rate}","accountIMRateByMp":"{rate}{before}{available}{between}{initial}'
+            f'","totalInitialMarginByMp":"{initial}{after}{e8_text(orders) if positions else initial}{end}'
+        )
+
+
+def _same_but_orders(old: WalletRow, new: WalletRow) -> bool:
     return (
-        f'{{"accountType":"UNIFIED","accountIMRate":"{rate}","accountIMRateByMp":"{rate}{before}{e8_text(row.available_e8)}{between}{initial}'
-        f'","totalInitialMarginByMp":"{initial}{after}{e8_text(orders) if positions else initial}{end}'
-    )
+        old.wallet_e8 == new.wallet_e8 and old.equity_e8 == new.equity_e8 and old.unrealised_e8 == new.unrealised_e8
+        and old.position_initial_e8 == new.position_initial_e8 and old.maintenance_e8 == new.maintenance_e8
+        and old.cum_realised_e8 == new.cum_realised_e8
+    )  # fmt: skip
 
 
-@lru_cache(_REMEMBERED)
-def _wallet_parts(
-    coin: str, wallet_e8: int, equity_e8: int, unrealised_e8: int, position_e8: int, maintenance_e8: int, realised_e8: int
-) -> tuple[str, str, str, str]:
+def _wallet_parts(row: WalletRow, coin: str) -> tuple[str, str, str, str]:
     """What stands around the amounts of a wallet that orders move."""
-    wallet, equity, kept, profit = e8_text(wallet_e8), e8_text(equity_e8), e8_text(maintenance_e8), e8_text(unrealised_e8)
-    rate = _rate(maintenance_e8, equity_e8)
+    wallet, equity, kept, profit = e8_text(row.wallet_e8), e8_text(row.equity_e8), e8_text(row.maintenance_e8), e8_text(row.unrealised_e8)
+    rate = _rate(row.maintenance_e8, row.equity_e8)
     return (
         f'","accountMMRate":"{rate}","accountMMRateByMp":"{rate}","totalEquity":"{equity}","totalWalletBalance":"{wallet}",'
         f'"totalMarginBalance":"{equity}","totalAvailableBalance":"',
@@ -64,8 +79,8 @@ def _wallet_parts(
         f'","totalMaintenanceMargin":"{kept}","totalMaintenanceMarginByMp":"{kept}","accountLTV":"0","coin":[{{"coin":"{coin}",'
         f'"equity":"{equity}","usdValue":"{equity}","walletBalance":"{wallet}",'
         f'"availableToWithdraw":"","availableToBorrow":"","borrowAmount":"0","accruedInterest":"0","totalOrderIM":"',
-        f'","totalPositionIM":"{e8_text(position_e8)}","totalPositionMM":"{kept}","unrealisedPnl":"{profit}",'
-        f'"cumRealisedPnl":"{e8_text(realised_e8)}","bonus":"0","collateralSwitch":true,"marginCollateral":true,"locked":"0",'
+        f'","totalPositionIM":"{e8_text(row.position_initial_e8)}","totalPositionMM":"{kept}","unrealisedPnl":"{profit}",'
+        f'"cumRealisedPnl":"{e8_text(row.cum_realised_e8)}","bonus":"0","collateralSwitch":true,"marginCollateral":true,"locked":"0",'
         f'"spotHedgingQty":"0","spotBorrow":"0"}}]}}',
     )
 
@@ -193,4 +208,4 @@ def _rate(part_e8: int, equity_e8: int) -> str:
     """A margin rate to four decimals; empty where there is no equity to compare with."""
     if not part_e8:
         return "0"
-    return known_e8_text(share_e4(part_e8, equity_e8) * 10_000) if equity_e8 > 0 else ""
+    return known_e8_text((20_000 * part_e8 + equity_e8) // (2 * equity_e8) * 10_000) if equity_e8 > 0 else ""

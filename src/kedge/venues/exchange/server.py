@@ -20,6 +20,7 @@ from kedge.venues.exchange.position_api import POSITION_ROUTES
 from kedge.venues.exchange.prices import PriceSource
 from kedge.venues.exchange.rate_limits import RateLimits
 from kedge.venues.exchange.routes import Route, joined
+from kedge.venues.exchange.socket_settings import SocketSettings
 from kedge.venues.exchange.sockets import Sockets
 from kedge.venues.exchange.status import STATUS_PATH, status_handler, status_of
 from kedge.venues.exchange.trade_api import TRADE_ROUTES
@@ -52,6 +53,8 @@ class ExchangeServer:
     source : str
         What the prices are, in a word or two for the status.
     limits : RateLimits, optional
+    settings : SocketSettings, optional
+        How the sockets treat their clients.
     faults : Faults, optional
         Opens `/kedge/faults`.
     """
@@ -66,12 +69,13 @@ class ExchangeServer:
         *,
         source: str,
         limits: RateLimits | None = None,
+        settings: SocketSettings | None = None,
         faults: Faults | None = None,
     ) -> None:
         self._hall, self._clock, self._market, self._control = hall, clock, market, control
         self._source, self._faults = source, faults
         limits = RateLimits(speed=hall.speed) if limits is None else limits
-        self._sockets = Sockets(hall, keys, limits, meddler=faults)
+        self._sockets = Sockets(hall, keys, limits, settings=settings, meddler=faults)
         routes = all_routes(hall, keys)
         if faults is None:
             self._http = HttpServer(hall, keys, limits, routes, paths=self._paths())

@@ -18,6 +18,9 @@ class SocketSettings(msgspec.Struct, frozen=True, kw_only=True):
     ack_delay_s : float
         Between a subscription and its acknowledgement, and again until the first snapshot: clients exist that remember a request only
         after they have sent it.
+    answer_delay_s : float
+        How long the trade socket holds every answer back, for the same reason; requests behind it are served meanwhile. 0 by default,
+        since whoever waits for each answer would trade that much slower.
     idle_s : float
         Silence after which a connection is cut.
     buffer_max : int
@@ -36,7 +39,8 @@ class SocketSettings(msgspec.Struct, frozen=True, kw_only=True):
         How many request ids of a trade socket are remembered, so that one that comes twice is refused.
     """
 
-    ack_delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.001
+    ack_delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.004
+    answer_delay_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     idle_s: Positive = 600.0
     buffer_max: Count = 8 * 1024 * 1024
     message_max: Count = 256 * 1024

@@ -11,7 +11,7 @@ from aiohttp import web
 from kedge.domain.units import NS_PER_MS
 from kedge.kernel.compiling import late_compilations
 from kedge.venues.exchange.clocks import UNPACED_SPEED
-from kedge.venues.exchange.control import Control
+from kedge.venues.exchange.control import Control, refuse_stranger
 from kedge.venues.exchange.hall import Hall
 from kedge.venues.exchange.prices import PriceSource
 
@@ -42,9 +42,12 @@ def status_of(hall: Hall, control: Control, market: PriceSource, source: str, co
 
 
 def status_handler(status: Callable[[], dict[str, Any]]) -> PathHandler:
-    """Answers GET and HEAD with the status, anything else with 405."""
+    """Answers GET and HEAD with the status, anything else with 405; clients on this machine only, and no web pages."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        refusal = refuse_stranger(request)
+        if refusal is not None:
+            return refusal
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
         return web.Response(body=msgspec.json.encode(status()), content_type="application/json")

@@ -82,7 +82,7 @@ class Grid:
 
     __slots__ = (
         "symbol", "coin", "tick_e8", "lot_e8", "tick_value_e8", "price_max_ticks", "price_digits", "qty_digits", "price", "qty",
-        "price_e8", "_tick", "_lot",
+        "price_e8", "zero", "_tick", "_lot",
     )  # fmt: skip
 
     price: Callable[[int], str]
@@ -91,6 +91,8 @@ class Grid:
     """A quantity with the digits of the lot; negative ones carry their sign."""
     price_e8: Callable[[int], str]
     """A price in 1e-8: with the digits of the tick where it lies on the grid, else exactly."""
+    zero: str
+    """A quantity of nothing."""
 
     def __init__(self, instrument: Instrument) -> None:
         self.symbol = instrument.venue_symbol
@@ -99,6 +101,7 @@ class Grid:
         self.price_max_ticks = instrument.price_max_ticks
         self.price_digits, self._tick = _digits(instrument.tick_e8)
         self.qty_digits, self._lot = _digits(instrument.lot_e8)
+        self.zero = self.write_qty(0)
         self.price = lru_cache(_REMEMBERED)(self.write_price)
         self.qty = lru_cache(_REMEMBERED)(self.write_qty)
         self.price_e8 = lru_cache(_REMEMBERED)(self.write_price_e8)

@@ -123,8 +123,12 @@ class TradeSocket:
             await asyncio.sleep(delay_s)
         if outcome is None:
             link.cut("the answer was dropped on purpose")
+            return
+        answer = self._answer(link, str(op), request.get("reqId"), outcome, allowance)
+        if self._settings.answer_delay_s:
+            asyncio.get_running_loop().call_later(self._settings.answer_delay_s, link.write, answer)
         else:
-            link.write(self._answer(link, str(op), request.get("reqId"), outcome, allowance))
+            link.write(answer)
 
     def end(self, link: Link) -> None:
         """The connection is gone."""

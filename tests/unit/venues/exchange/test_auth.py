@@ -125,6 +125,18 @@ def test_a_bound_key_opens_from_its_addresses_only() -> None:
     assert refused.code == Code.UNMATCHED_IP
 
 
+@pytest.mark.parametrize(("header", "code"), [("X-BAPI-API-KEY", 10003), ("X-BAPI-SIGN", 10004), ("X-BAPI-TIMESTAMP", 10001)])
+def test_bytes_that_are_no_text_are_refused_in_words_that_can_be_sent(header: str, code: int) -> None:
+    """The server hands such bytes on as surrogates, which no JSON can hold."""
+    at, window, payload, sign = VECTORS[0]
+    headers = signed(at, window, sign)
+    headers[header] = b"\xff\xfe".decode("utf-8", "surrogateescape")
+    refused = check_request(ApiKeys([KEY]), headers, "::1", payload, at * NS_PER_MS)
+    assert isinstance(refused, ApiError)
+    assert refused.code == code
+    assert refused.message.encode()
+
+
 def test_a_signature_that_is_not_ascii_is_wrong_and_not_a_crash() -> None:
     at, window, payload, _ = VECTORS[0]
     refused = check_request(ApiKeys([KEY]), signed(at, window, "é" * 64), "::1", payload, at * NS_PER_MS)

@@ -187,6 +187,20 @@ def test_what_is_not_understood_is_said_and_changes_nothing(message: str, told: 
     with_market(play, Scene(flat_bars(2), wait_for=2))
 
 
+def test_a_connection_has_one_name_so_that_no_name_outlives_it_as_connected() -> None:
+    async def main() -> None:
+        scene = Scene(flat_bars(1))
+        async with clients(scene) as connect:
+            socket = await connect()
+            await register(socket)
+            await socket.send_json({"op": "register", "name": "another"})
+            answer = await socket.receive_json()
+            assert (answer["op"], "one name each" in answer["text"]) == ("error", True)
+            assert [client["name"] for client in scene.control.clients()] == ["trader"]
+
+    run(main())
+
+
 def test_an_acknowledgement_of_a_bar_to_come_is_refused() -> None:
     async def play(scene: Scene, connect: Any, task: asyncio.Task[None]) -> None:
         socket = await connect()
@@ -229,6 +243,18 @@ def test_web_pages_and_other_machines_are_refused() -> None:
     assert isinstance(refusal, web.Response)
     assert refusal.status == 403
     assert refuse_stranger(make_mocked_request("GET", "/kedge/control").clone(remote="127.0.0.1")) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("127.0.0.1:8100", True), ("localhost", True), ("LOCALHOST:1", True), ("[::1]:8100", True), ("", True),
+        ("evil.example", False), ("127.0.0.1.evil.example:8100", False), ("localhost.evil.example", False), ("[", False),
+    ],
+)  # fmt: skip
+def test_a_name_that_a_web_page_had_resolved_to_this_machine_is_a_stranger(host: str, ours: bool) -> None:
+    request = make_mocked_request("GET", "/kedge/status", headers={"Host": host} if host else {}).clone(remote="127.0.0.1")
+    assert (refuse_stranger(request) is None) is ours
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ import pytest
 from kedge.venues.exchange.frames import (
     CLOSE,
     PONG,
+    bytes_as_text,
     close_frame,
     control_frame,
+    frame_head,
     private_ack,
     private_pong,
     public_ack,
@@ -70,3 +72,9 @@ def test_the_trade_socket_speaks_of_codes() -> None:
     assert body_of(trade_ack("pong", "c", "r", 0, "OK", ["5"])) == {
         "reqId": "r", "retCode": 0, "retMsg": "OK", "op": "pong", "data": ["5"], "connId": "c",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "x", "a" * 125, "b" * 126, "ä" * 70, "c" * 65_535, "d" * 65_536])
+def test_a_frame_written_as_text_is_the_frame_written_as_bytes(text: str) -> None:
+    payload = bytes_as_text(text)
+    assert (frame_head(len(payload)) + payload).encode("latin-1") == text_frame(text.encode())

@@ -36,7 +36,7 @@ class Wire:
 
 
 def asked(transport: Wire | None, keep_alive: bool = True) -> Any:
-    return SimpleNamespace(transport=transport, keep_alive=keep_alive)
+    return SimpleNamespace(method="GET", transport=transport, keep_alive=keep_alive)
 
 
 def test_every_code_has_a_text_and_an_unknown_one_a_plain_sentence() -> None:

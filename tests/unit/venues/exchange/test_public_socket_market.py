@@ -12,6 +12,7 @@ from tests.unit.venues.exchange.socket_room import OTHER, OWNER, Room, in_room
 
 from kedge.domain.orders import Side
 from kedge.domain.units import E8, NS_PER_MS
+from kedge.venues.exchange.public_feed import KLINE_GAP_S
 from kedge.venues.exchange.socket_settings import SocketSettings
 
 T0_MS = T0 // NS_PER_MS
@@ -230,6 +231,29 @@ def test_a_kline_moves_while_open_and_is_confirmed_once() -> None:
         assert all(frame["type"] == "snapshot" for frame in frames)
 
     in_room(body)
+
+
+def test_a_fast_market_tells_an_open_bar_now_and_then_and_a_closed_one_always() -> None:
+    now_s = [time.monotonic()]
+
+    async def body(room: Room) -> None:
+        client = await room.public("kline.1.AAAUSDT")
+        await client.until_pong()
+        for n in range(5):
+            room.price(1_001 + n, flow=10, after_ms=1_000)
+        (opened,) = of(await client.until_pong(), "kline.1.AAAUSDT")
+        assert (opened["data"][0]["close"], opened["data"][0]["confirm"]) == ("100.1", False)
+        room.clock.venue_at_ns = T0 + MINUTE
+        room.venue.advance(T0 + MINUTE)
+        room.hall.publish()
+        (closed,) = of(await client.until_pong(), "kline.1.AAAUSDT")
+        assert [(row["close"], row["confirm"]) for row in closed["data"]] == [("100.5", True)]
+        now_s[0] += KLINE_GAP_S
+        room.price(1_007, flow=10, after_ms=1_000)
+        (later,) = of(await client.until_pong(), "kline.1.AAAUSDT")
+        assert [(row["close"], row["confirm"]) for row in later["data"]] == [("100.7", False)]
+
+    in_room(body, speed=600, now_s=lambda: now_s[0])
 
 
 def test_who_joins_a_kline_gets_the_open_one_at_once() -> None:

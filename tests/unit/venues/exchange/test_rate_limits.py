@@ -78,6 +78,30 @@ def test_no_window_ever_holds_more_than_the_budget(requests: list[tuple[int, int
         assert allowance.remaining == 7 - used - (cost if allowance.ok else 0)
 
 
+def test_a_clock_that_was_put_back_by_far_starts_the_count_anew() -> None:
+    """What was counted an hour ahead must not fill the budget for that hour."""
+    limits = RateLimits()
+    for _ in range(10):
+        assert taken(limits, NOW + 3_600 * NS_PER_S).ok
+    allowances = [taken(limits, NOW) for _ in range(11)]
+    assert [allowance.ok for allowance in allowances] == [True] * 10 + [False]
+    assert taken(limits, NOW + NS_PER_S).ok
+
+
+def test_a_clock_that_was_put_back_a_little_gives_nothing_away() -> None:
+    limits = RateLimits()
+    for _ in range(10):
+        assert taken(limits, NOW).ok
+    assert not taken(limits, NOW - NS_PER_S // 2).ok
+    assert taken(limits, NOW + NS_PER_S).ok
+
+
+def test_a_ban_ends_when_the_clock_is_put_back_behind_its_beginning() -> None:
+    limits = AddressLimits()
+    limits.ban("10.0.0.1", NOW + 3_600 * NS_PER_S)
+    assert limits.admits("10.0.0.1", NOW)
+
+
 def test_an_address_that_asks_too_often_is_banned_and_lifted_by_itself() -> None:
     limits = AddressLimits()
     for _ in range(ADDRESS_BUDGET.limit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from kedge.simulation.venue_account import copy_position
 from kedge.simulation.venue_types import ExecutionRow, OrderRow, PositionRow, WalletRow
 from kedge.venues.exchange import rows
 from kedge.venues.exchange.rows import execution_fast_text, execution_fast_ws, execution_text, execution_ws, order_text, order_ws
-from kedge.venues.exchange.rows_account import PositionTexts, position_ws, wallet_text, wallet_ws
+from kedge.venues.exchange.rows_account import PositionTexts, WalletTexts, position_ws, wallet_ws
 from kedge.venues.exchange.texts import Grid, e8_text, known_e8_text
 
 from ....builders import AAA, instrument
@@ -29,9 +30,17 @@ positions = drawn(
 )  # fmt: skip
 
 
-@given(wallets)
-def test_a_wallet_from_parts_is_the_wallet_written_whole(row: WalletRow) -> None:
-    assert wallet_text(row, "USDT").encode() == wallet_ws(row, "USDT")
+@given(st.lists(st.tuples(wallets, money.map(abs), money), max_size=6))
+def test_a_wallet_from_parts_is_the_wallet_written_whole(told: list[tuple[WalletRow, int, int]]) -> None:
+    texts = WalletTexts("USDT")
+    for row, orders_e8, available_e8 in told:
+        for later in (row, msgspec.structs.replace(row, order_initial_e8=orders_e8, available_e8=available_e8)):
+            assert texts.text(later).encode() == wallet_ws(later, "USDT")
+
+
+@given(drawn(OrderRow, cum_lots=st.just(0), cum_value_e8=st.just(0), cum_fee_e8=st.just(0), closed_pnl_e8=st.just(0)))
+def test_an_order_that_never_traded_is_written_in_one_piece_as_from_its_members(row: OrderRow) -> None:
+    assert order_text(row, GRID).encode() == order_ws(row, GRID)
 
 
 @given(st.lists(st.tuples(positions, st.lists(st.integers(0, 10**18), max_size=3)), max_size=6))

@@ -108,6 +108,12 @@ def test_the_status_answers_head_and_refuses_to_be_written() -> None:
                 assert answer.status == 200
             async with session.post("/kedge/status") as answer:
                 assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+            async with session.get("/kedge/status", headers={"Host": "evil.example"}) as answer:
+                assert answer.status == 403
+            async with session.head("/v5/market/time") as answer:
+                assert answer.status == 400
+            async with session.get("/v5/market/time") as answer:  # on the same connection: nothing of the one before is in the way
+                assert (await answer.json())["retCode"] == 0
 
     run(main())
 

@@ -200,7 +200,8 @@ def test_a_key_that_may_not_order_or_is_no_longer_good_is_refused() -> None:
     in_room(body)
 
 
-def test_answers_come_in_the_order_of_the_requests_and_after_the_private_frames() -> None:
+@pytest.mark.parametrize("answer_delay_s", [0.0, 0.02])
+def test_answers_come_in_the_order_of_the_requests_and_after_the_private_frames(answer_delay_s: float) -> None:
     async def body(room: Room) -> None:
         client, private = await room.trade(), await room.private("order")
         for n in range(100):
@@ -211,7 +212,22 @@ def test_answers_come_in_the_order_of_the_requests_and_after_the_private_frames(
         frames = await private.until_pong()
         assert [row["orderLinkId"] for frame in frames for row in frame["data"]] == [f"l-{n}" for n in range(100)]
 
-    in_room(body, limits=RateLimits(budgets={}))
+    settings = SocketSettings(ack_delay_s=0.0, answer_delay_s=answer_delay_s)
+    in_room(body, limits=RateLimits(budgets={}), settings=settings)
+
+
+def test_an_answer_that_waits_holds_nothing_up_and_comes_after_what_it_is_about() -> None:
+    """The book has changed, the stream has told it and a ping is answered, all while the answer waits."""
+
+    async def body(room: Room) -> None:
+        client, private = await room.trade(), await room.private("order")
+        await client.send(request(ORDER, req_id="waits"))
+        (row,) = (await private.next())["data"]
+        assert (row["orderStatus"], row["orderId"]) == ("New", room.venue.open_orders(OWNER).rows[0].order_id)
+        assert (await client.ask({"op": "ping"}))["op"] == "pong"
+        assert (await client.next())["data"]["orderId"] == row["orderId"]
+
+    in_room(body, settings=SocketSettings(ack_delay_s=0.0, answer_delay_s=0.3))
 
 
 def test_one_requests_budget_without_a_limit_has_no_figures() -> None:
