@@ -1,43 +1,45 @@
-"""Draw the live view of `kedge demo` into docs/images/up.svg, from a seeded run: `python -m scripts.picture`.
+"""Draw the live view of `kedge up` into docs/images/up.svg, from a seeded run of the system: `python -m scripts.picture`.
 
 The fonts that Rich would load from elsewhere are left out, so the picture loads nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from kedge.apps.demo import demo_market, demo_spec
-from kedge.apps.view import Recent, render
-from kedge.ops.config import load_config
-from kedge.services.backtest import Run, first_record
-from kedge.storage.journal_memory import MemoryJournal
+from kedge.apps.cli import main as kedge
+from kedge.apps.up_screen import drawn
+from kedge.ops.health_file import SUPERVISOR, read_health_file
+from kedge.ops.trader_status import read_trader_status
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "up.svg"
-BARS = 4_000
+BARS = 1_000
+SIZE = (132, 40)
 
 
 def main() -> None:
     """Run, draw, write."""
-    settings = load_config(environ={}, folder=PICTURE.parent)
-    market = demo_market(settings, BARS)
-    run = Run(
-        first_record(demo_spec(settings, market, None, None), "demo"), market.events, market.fundings, MemoryJournal(source="synthetic")
-    )
-    recent = Recent(run.session.send, run.started.instruments, lambda: run.engine.state.ts_ns)
-    run.session.send = recent.send  # type: ignore[method-assign]
-    run.drive()
-    console = Console(record=True, width=132, file=io.StringIO(), force_terminal=True)
-    note = f"speed {settings.settings.demo.speed} · {settings.settings.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
-    console.print(render(run.engine.summary(), list(recent.rows), "DEMO · SYNTHETIC", note))
-    drawn = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="kedge demo"), flags=re.DOTALL)
-    drawn = re.sub(r"font-family: ?(Fira Code|arial)[^;]*;", "font-family: monospace;", drawn)
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder)
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = kedge(["up", "--speed", "max", "--bars", str(BARS), "--port", "0", "--state-dir", folder, "--json"])
+        if code:
+            raise SystemExit(code)
+        status = {**read_trader_status(state, datetime.now(UTC)), "alarms": []}
+        children = [{**row, "state": "ready"} for row in read_health_file(state, SUPERVISOR, datetime.now(UTC))["children"]]
+    console = Console(record=True, width=SIZE[0], file=io.StringIO(), force_terminal=True)
+    console.print(drawn(status, children, "speed max · health http://127.0.0.1:8080/health · Ctrl-C stops", SIZE[1]))
+    picture = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="kedge up"), flags=re.DOTALL)
+    picture = re.sub(r"font-family: ?(Fira Code|arial)[^;]*;", "font-family: monospace;", picture)
     PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n", encoding="utf-8")
+    PICTURE.write_text("\n".join(line.rstrip() for line in picture.splitlines()) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from kedge.domain.errors import KedgeError
+from kedge.domain.errors import KedgeError, NotFound
 from kedge.ops.health_file import SUPERVISOR, read_health_file
 from kedge.ops.state_folder import JOURNAL_NAME, run_folder
 from kedge.ops.trader_status import read_trader_status
@@ -76,7 +76,7 @@ async def _bounded(name: str, needed: bool, check: Callable[..., Awaitable[tuple
         state, seen, fix = Health.FAILED, f"no answer within {CHECK_TIMEOUT_S:g} s", START_FIX
     except KedgeError as error:
         state, seen, fix = Health.FAILED, error.what, error.fix
-    except (OSError, ValueError, KeyError, TypeError, aiohttp.ClientError) as error:
+    except Exception as error:  # whatever a file or a venue may say: what cannot be judged has failed
         state, seen, fix = Health.FAILED, f"{type(error).__name__}: {error}", START_FIX
     return Finding(name=name, state=state, needed=needed, seen=seen, fix="" if state == Health.OK else fix)
 
@@ -125,24 +125,28 @@ async def _exchange(subject: Subject) -> Answer:
 async def _feed(subject: Subject) -> Answer:
     trader = _fresh(subject)
     streams: Mapping[str, Any] = trader["streams"]
-    down = [name for name, up in sorted(streams.items()) if not up]
+    down = [name for name, up in sorted(streams.items()) if up is not True]
     if down or not streams:
         return Health.FAILED, f"down: {', '.join(down) or 'all streams'}", "the trader reconnects by itself; see its log"
-    if trader["feed_stale"]:
+    if trader["feed_stale"] is not False:
         return Health.FAILED, "no bar arrives", "the venue is silent, paused or without a market; kedge system status"
     return Health.OK, "bars arrive", ""
 
 
 async def _reconciliation(subject: Subject) -> Answer:
     trader = _fresh(subject)
-    if not trader["reconciled"]:
+    if trader["reconciled"] is not True:
         return Health.FAILED, "the books are not reconciled with the venue's", "see the trader's log; a halt names the difference"
     return Health.OK, "books agree", ""
 
 
 def _fresh(subject: Subject) -> Mapping[str, Any]:
     if subject.trader is None or not subject.trader["fresh"]:
-        raise OSError(subject.trader_problem or "the trader is silent, so this is not known")
+        raise NotFound(subject.trader_problem or "the trader is silent, so this is not known", why="it alone knows", fix=START_FIX)
+    if "streams" not in subject.trader:
+        raise NotFound(
+            f"it has no figures yet: it is {subject.trader.get('phase')}", why="it has no run", fix="wait; its log says for what"
+        )
     return subject.trader
 
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -35,6 +36,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
     except ValueError:
         return False
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a Host header names this machine itself. A web page that has its own name resolved to this machine sends that name."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return not host or is_loopback(name or "")
 
 
 def check_host(host: str) -> str:
@@ -104,6 +114,8 @@ class ApiServer:
             await self._session.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if not is_local_name(request.headers.get("Host", "")):
+            return _problem(403, "FOREIGN_HOST", "the request names another host than this machine", "ask 127.0.0.1 or localhost")
         page = _PAGES.get(request.path)
         if page is None:
             return _problem(404, "NOT_FOUND", f"no page {request.path[:100]!r}", f"there are {', '.join(_PAGES)}")

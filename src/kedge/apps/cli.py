@@ -16,7 +16,7 @@ from kedge import __version__
 from kedge.apps import exit_codes
 from kedge.apps.commands import COMMANDS, GLOBAL_OPTIONS, NOUNS, Command
 from kedge.apps.exit_codes import UsageError
-from kedge.apps.output import PROGRESS_MODES, fail, progress_mode
+from kedge.apps.output import PROGRESS_MODES, fail, progress_mode, speak_any_encoding
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `kedge` with these arguments (the process's own by default); returns the exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     as_json, debug = _has(tokens, "--json"), _has(tokens, "--debug")
+    speak_any_encoding()
     try:
         code = _dispatch(_take_globals(tokens))
         sys.stdout.flush()

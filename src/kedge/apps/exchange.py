@@ -22,7 +22,7 @@ from kedge.apps import exit_codes, wiring
 from kedge.apps.exchange_file import Running, count_start, exchange_lock, remove_running, write_running
 from kedge.apps.exchange_market import Followed, Played, chosen_market
 from kedge.apps.output import emit
-from kedge.domain.errors import Conflict, InvalidInput
+from kedge.domain.errors import Conflict, InvalidConfig, InvalidInput
 from kedge.kernel.compiling import compile_all, mark_ready
 from kedge.ops.config import Config, load_config
 from kedge.ops.logs import logging_to
@@ -39,17 +39,19 @@ from kedge.venues.exchange.player import Player
 from kedge.venues.exchange.prices_funding import FundingFeed
 from kedge.venues.exchange.routes import Permission
 from kedge.venues.exchange.server import ExchangeServer
+from kedge.venues.exchange.socket_settings import SocketSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 DEFAULT_PORT: Final = 8100
 PORT_MAX: Final = 65_535
+ANSWER_DELAY_MAX_MS: Final = 1_000
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Options(NamedTuple):
-    """How to serve: where, how fast, whom to wait for, whether faults may be ordered, and how to tell."""
+    """How to serve: where, how fast, whom to wait for, whether faults may be ordered, how to tell, how long answers wait."""
 
     host: str
     port: int
@@ -57,6 +59,7 @@ class Options(NamedTuple):
     wait_for: int
     faults: bool
     as_json: bool
+    answer_delay_ms: int = 0
 
 
 def serve(
@@ -69,6 +72,7 @@ def serve(
     instrument: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     wallet: str | None = None,
     wait_for: int = 0,
+    answer_delay: int = 0,
     bars: int | None = None,
     funding: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     faults: bool = False,
@@ -100,6 +104,8 @@ def serve(
         What each paper account is opened with, in the quote currency.
     wait_for
         Begin when this many clients have registered for lock-step.
+    answer_delay
+        Milliseconds that the trade socket holds its answers back. Set 10 for pybit, which loses one that comes too soon.
     bars
         End the market after this many bars of each instrument; the exchange then stands still.
     funding
@@ -113,7 +119,7 @@ def serve(
     as_json
         Print where it answers as JSON.
     """
-    _check_numbers(port, wait_for, bars)
+    _check_numbers(port, wait_for, bars, answer_delay)
     _check_host(host)
     lives = market is not None and market.partition(":")[0] == "live"
     flags = {
@@ -127,7 +133,7 @@ def serve(
     name = market or demo.market
     _check_listing(name, instrument)
     chosen = chosen_market(settings, name, bars=bars, funding=funding or (), symbols=_upper(instrument or demo.instruments))
-    options = Options(host, port, UNPACED_SPEED if demo.speed == "max" else int(demo.speed), wait_for, faults, as_json)
+    options = Options(host, port, UNPACED_SPEED if demo.speed == "max" else int(demo.speed), wait_for, faults, as_json, answer_delay)
     _check_live(chosen, options)
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -227,7 +233,8 @@ def build_server(
     control = Control(options.speed, clock.venue_ns)
     market = _market(chosen, hall, clock, control, options)
     admitted = ApiKeys(_admitted(key) for key in keys)
-    return ExchangeServer(hall, clock, admitted, market, control, source=chosen.source, faults=faults)
+    sockets = SocketSettings(answer_delay_s=options.answer_delay_ms / 1_000)
+    return ExchangeServer(hall, clock, admitted, market, control, source=chosen.source, settings=sockets, faults=faults)
 
 
 def _market(
@@ -246,17 +253,29 @@ def _admitted(key: PaperKey) -> ApiKey:
         key=key.api_key,
         secret=key.api_secret,
         account=key.account,
-        permissions=frozenset(Permission(name) for name in key.permissions),
+        permissions=frozenset(_permission(name, key) for name in key.permissions),
         created_ns=key.created_ns,
         note=key.name,
     )
 
 
-def _check_numbers(port: int, wait_for: int, bars: int | None) -> None:
+def _permission(name: str, key: PaperKey) -> Permission:
+    try:
+        return Permission(name)
+    except ValueError:
+        known = ", ".join(Permission)
+        raise InvalidConfig(
+            f"paper key {key.name!r}: permission {name!r}", why=f"known are {known}", fix="correct paper/keys.json in the state folder"
+        ) from None
+
+
+def _check_numbers(port: int, wait_for: int, bars: int | None, answer_delay_ms: int) -> None:
     if not 0 <= port <= PORT_MAX:
         raise InvalidInput(f"--port is {port}", why=f"ports are 0 to {PORT_MAX}", fix="--port 0 takes a free one")
     if wait_for < 0:
         raise InvalidInput(f"--wait-for is {wait_for}", why="it counts clients", fix="leave it out to begin at once")
+    if not 0 <= answer_delay_ms <= ANSWER_DELAY_MAX_MS:
+        raise InvalidInput(f"--answer-delay is {answer_delay_ms}", why=f"it is 0 to {ANSWER_DELAY_MAX_MS} ms", fix="--answer-delay 10")
     if bars is not None and bars < 1:
         raise InvalidInput(f"--bars is {bars}", why="a market has at least one bar", fix="leave it out to play on")
 

@@ -137,8 +137,12 @@ def _listed(config: Config, symbols: Sequence[str]) -> tuple[Instrument, ...]:
 def _upstream(url: str) -> tuple[str, str]:
     if not url:
         return REST_URL, PUBLIC_URL
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.path.strip("/")
+    except ValueError:  # no port or address
+        sound = False
+    if not sound:
         raise InvalidInput(
             f"--market live:{url}", why="an upstream is http:// or https:// and a host", fix="such as live:http://127.0.0.1:8100"
         )

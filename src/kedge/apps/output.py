@@ -7,6 +7,8 @@ reaches stdout. Not-a-number is never printed: an unknown figure is `null`.
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -31,8 +33,25 @@ PLAIN_STEPS = 10
 PIPE_WIDTH = 10_000
 """A pipe has no width; lines must not be folded for one."""
 
+PLAIN_SIGNS = {"\u00b7": "-", "\u2026": "..."}
+"""What stands for a sign that the reader's encoding does not have; anything else becomes a question mark."""
+
 progress_mode: ContextVar[str] = ContextVar("progress_mode", default="auto")
 """Set once from `--progress` before the command runs."""
+
+
+def speak_any_encoding() -> None:
+    """Let what a terminal or pipe cannot show become a plain sign, so that no middle dot ever ends a command."""
+    codecs.register_error("kedge-plain", _plain_sign)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="kedge-plain")
+
+
+def _plain_sign(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN_SIGNS.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
 
 
 def emit(payload: Payload, as_json: bool, render: Render | None = None) -> None:

@@ -13,10 +13,10 @@ Answer = TypeVar("Answer")
 
 
 class Stopping:
-    """That somebody asked for the end, which signal did, and how often."""
+    """That somebody asked for the end, which signal did, how often, and (`again`) that they would not wait for a question."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.asked, self.again = asyncio.Event(), asyncio.Event()
         self.times = 0
         self.reason = ""
 
@@ -24,12 +24,15 @@ class Stopping:
         """Ask for the end; safe to repeat."""
         self.times += 1
         self.reason = self.reason or reason
+        if self.asked.is_set():
+            self.again.set()
         self.asked.set()
 
     def forget(self) -> None:
         """The person changed their mind."""
         self.times, self.reason = 0, ""
         self.asked.clear()
+        self.again.clear()
 
 
 def run_until_stopped(main: Callable[[Stopping], Coroutine[Any, Any, Answer]]) -> Answer:

@@ -127,8 +127,14 @@ def venue_url(state_folder: Path, given: str | None) -> str:
                 fix="kedge exchange serve, or --venue http://127.0.0.1:PORT",
             )
         return running.url
-    parts = urlsplit(given)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or not is_loopback(parts.hostname):
+    try:
+        parts = urlsplit(given)
+        sound = (
+            parts.scheme == "http" and parts.port != 0 and not (parts.username or parts.path.strip("/") or parts.query or parts.fragment)
+        )
+    except ValueError:  # no port or address
+        sound = False
+    if not sound or not is_loopback(parts.hostname or ""):
         raise InvalidInput(
             f"--venue is {given!r}",
             why="paper and demo trade at a simulated exchange on this machine, and its keys go nowhere else",

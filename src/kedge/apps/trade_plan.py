@@ -58,11 +58,11 @@ def run_settings(config: Config, options: Options, market: Market) -> dict[str, 
 
 
 def venue_settings(options: Options, market: Market) -> VenueSettings:
-    """How to reach the exchange."""
+    """How to reach the exchange. Decisions are made on closed bars alone, so books, tickers and trades are not asked for."""
     return VenueSettings(
         addresses=addresses(options.venue),
         instruments=options.instruments,
-        feed=FeedSettings(interval=interval_word(options.interval_ns)),
+        feed=FeedSettings(interval=interval_word(options.interval_ns), book_depth=0, tickers=False, trades=False),
         speed=market.speed,
     )
 

@@ -211,7 +211,7 @@ class TraderProcess:
                         what = risk_in_words(self.status())
                         if how == "ask":
                             with shown.paused():
-                                how = await ask(what) if what and stopping.times == 1 else "leave"
+                                how = await ask(what, stopping.again) if what and stopping.times == 1 else "leave"
                         if how == "go on":
                             stopping.forget()
                             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from kedge.apps.view import DECISIONS_SHOWN, describe, utc_text
 from kedge.domain.events import BarClosed, Event, OrderFilled
 from kedge.domain.outputs import Output
 from kedge.domain.units import NS_PER_S
-from kedge.ops.logs import trade_executed
+from kedge.ops.logs import fields, trade_executed
 from kedge.services.live import LiveTrader
 from kedge.services.live_status import status as trader_status
 
@@ -54,6 +54,9 @@ class Recorder:
     def _traded(self, fill: OrderFilled) -> None:
         state = self._trader.engine.state
         held = state.orders.by_id.get(fill.client_order_id)
+        if fill.instrument not in state.slots:
+            self._log.error("trade of an instrument that is not traded", extra=fields(trade_id=fill.fill_id, instrument=fill.instrument))
+            return
         spec = state.slots[fill.instrument].spec
         trade_executed(
             self._log,
@@ -76,6 +79,7 @@ def status_of(trader: LiveTrader, recorder: Recorder, interval_s: float) -> dict
     """Figures of a trader that has begun; what is known of one that has not."""
     told = trader_status(trader)
     phase, _, problem = str(told.pop("condition")).partition(": ")
+    problem = problem or streams_down(told.get("streams", {}))
     known = {"phase": phase, "problem": problem, "problem_fix": "it tries again by itself; see the trader's log" if problem else ""}
     if "funnel" not in told:
         return {**told, **known}
@@ -89,3 +93,9 @@ def status_of(trader: LiveTrader, recorder: Recorder, interval_s: float) -> dict
         "alarms": alarms(),
         "recent": [list(row) for row in recorder.rows],
     }
+
+
+def streams_down(streams: Mapping[str, bool]) -> str:
+    """What to say of streams that are not up; empty while all are."""
+    down = [name for name, up in streams.items() if not up]
+    return f"no {' and no '.join(down)} stream from the venue" if down else ""

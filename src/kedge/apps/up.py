@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,13 +20,13 @@ from kedge.apps.serve import DEFAULT_PORT, check_port
 from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping, run_until_stopped
 from kedge.apps.up_parts import POLICY, STOP_ORDER, Plan, check_free, free_port, specs
-from kedge.apps.up_screen import Screen, ask, risk_in_words, screen
+from kedge.apps.up_screen import Screen, ask, is_flat, risk_in_words, screen
 from kedge.domain.errors import InvalidInput, KedgeError, RecordingFailed
 from kedge.domain.events import Command
 from kedge.domain.units import NS_PER_MS
 from kedge.market.intervals import interval_text
 from kedge.ops.config import Config, load_config
-from kedge.ops.health_file import SUPERVISOR, write_health_file
+from kedge.ops.health_file import SUPERVISOR, TRADER, write_health_file
 from kedge.ops.logs import fields, log_file, logging_to
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import read_trader_status
@@ -99,9 +99,10 @@ def up(
         plan = _plan(settings, param, wallet, bars, port, config)
         with logging_to(folder, SUPERVISOR, secrets=settings.secret_values()) as logger:
             logger.info("system starts", extra=fields(venue_url=plan.venue_url, health_url=plan.health_url, speed=plan.speed))
-            outcome = run_until_stopped(lambda stopping: _System(plan, as_json).run(stopping))
+            system = _System(plan, as_json)
+            outcome = run_until_stopped(system.run)
             logger.info("system ended", extra=fields(reason=outcome.reason, child=outcome.child))
-    return _farewell(folder, outcome, as_json)
+    return _farewell(folder, outcome, system.status() or {}, as_json)
 
 
 def _plan(settings: Config, param: list[str] | None, wallet: str | None, bars: int | None, port: int, config: Path | None) -> Plan:
@@ -152,6 +153,7 @@ class _System:
     def __init__(self, plan: Plan, quiet: bool) -> None:
         self._plan, self._quiet = plan, quiet
         self._children: list[dict[str, Any]] = []
+        self._traders: set[int] = set()
         self._began_s = time.monotonic()
         self._ready = False
 
@@ -165,7 +167,7 @@ class _System:
             with screen(note, quiet=self._quiet) as shown:
                 running = asyncio.create_task(supervisor.run())
                 while not running.done():
-                    shown.show(read_status(self._plan.state_folder, self._pid_of("trader")), self._children)
+                    shown.show(self.status(), self._children)
                     await self._tell_ready(session, shown)
                     asked = asyncio.create_task(stopping.asked.wait())
                     await asyncio.wait({running, asked}, timeout=REFRESH_S, return_when=asyncio.FIRST_COMPLETED)
@@ -173,15 +175,19 @@ class _System:
                     if stopping.asked.is_set() and not running.done() and await self._is_stop_meant(stopping, shown):
                         supervisor.stop()
                         break
-                return await running
+                outcome = await running
+                shown.show(self.status(), self._children)
+                return outcome
+
+    def status(self) -> dict[str, Any] | None:
+        """What the trader of this system last said; None before it said anything, whatever an earlier system left there."""
+        return read_status(self._plan.state_folder, self._traders)
 
     def _report(self, children: list[dict[str, Any]]) -> None:
         self._children = children
+        self._traders |= {row["pid"] for row in children if row["name"] == TRADER and row["pid"] is not None}
         urls = {"venue_url": self._plan.venue_url, "health_url": self._plan.health_url}
         write_health_file(self._plan.state_folder, SUPERVISOR, {**urls, "children": children}, datetime.now(UTC))
-
-    def _pid_of(self, name: str) -> int | None:
-        return next((row["pid"] for row in self._children if row["name"] == name), None)
 
     async def _tell_ready(self, session: Any, shown: Screen) -> None:
         if self._ready or any(row["state"] != "ready" for row in self._children) or not self._children:
@@ -194,45 +200,44 @@ class _System:
 
     async def _is_stop_meant(self, stopping: Stopping, shown: Screen) -> bool:
         """Ask the person when risk is on; a second Ctrl-C answers for them."""
-        what = risk_in_words(read_status(self._plan.state_folder, self._pid_of("trader")))
+        what = risk_in_words(self.status())
         if what and shown.is_live and stopping.times == 1 and sys.stdin.isatty():
             with shown.paused():
-                chosen = await ask(what)
+                chosen = await ask(what, stopping.again)
             if chosen == "go on":
                 stopping.forget()
                 return False
             if chosen == "flatten":
-                await self._flatten(shown)
+                await self._flatten(shown, stopping.again)
         return True
 
-    async def _flatten(self, shown: Screen) -> None:
-        """Tell the trader to close everything, and wait until it has, within bounds."""
+    async def _flatten(self, shown: Screen, again: asyncio.Event) -> None:
+        """Tell the trader to close everything, and wait until it says that it has, within bounds or until urged again."""
         from kedge.services.inbox import Inbox
 
-        folder = self._plan.state_folder
-        with Inbox(folder / INBOX_NAME) as inbox:
+        with Inbox(self._plan.state_folder / INBOX_NAME) as inbox:
             inbox.put(Command.FLATTEN, "kedge up", "flatten before the stop", wall_ns=time.time_ns())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLATTEN_S):
-                while risk_in_words(read_status(folder, self._pid_of("trader"))):
+                while not is_flat(self.status()) and not again.is_set():
                     await asyncio.sleep(REFRESH_S)
-        left = risk_in_words(read_status(folder, self._pid_of("trader")))
-        shown.say(f"not flat after {FLATTEN_S:g} s: {left} left" if left else "flat")
+        status = self.status()
+        left = risk_in_words(status) or "the trader does not say what is"
+        shown.say("flat" if is_flat(status) else f"not flat: {left} left; the command stands and reaches the next trader")
 
 
-def read_status(state_folder: Path, pid: int | None) -> dict[str, Any] | None:
-    """The trader's status; None where none was written, or by another process than `pid`."""
+def read_status(state_folder: Path, pids: Collection[int]) -> dict[str, Any] | None:
+    """The trader's status; None where none was written, or by another process than these."""
     try:
         found = read_trader_status(state_folder, datetime.now(UTC))
     except KedgeError:
         return None
-    return found if pid is None or found["pid"] == pid else None
+    return found if found["pid"] in pids else None
 
 
-def _farewell(folder: Path, outcome: Outcome, as_json: bool) -> int:
+def _farewell(folder: Path, outcome: Outcome, status: Mapping[str, Any], as_json: bool) -> int:
     if outcome.reason == "given_up":
         raise _GivenUp.of(outcome, folder)
-    status = read_status(folder, None) or {}
     emit({"schema": "kedge/up/v1", **status, "outcome": outcome.reason}, as_json, lambda target: _draw(target, status, outcome))
     return exit_codes.OK
 
@@ -260,6 +265,7 @@ def _draw(target: Any, status: Mapping[str, Any], outcome: Outcome) -> None:
         f"{outcome.reason}: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
         f"worst drawdown {float(status['drawdown']):.2%}, {len(status['positions'])} positions left open in the simulation",
         highlight=False,
+        soft_wrap=True,
     )
     name = status["run_id"]
     target.print(f"journal: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from kedge.apps.exchange_file import read_running
 from kedge.apps.system_child import command
 from kedge.domain.errors import KedgeError
 from kedge.ops.health_file import EXCHANGE, SERVER, TRADER, read_health_file
-from kedge.ops.trader_status import read_trader_status
+from kedge.ops.trader_status import ENDED, read_trader_status
 from kedge.services.supervisor_child import ChildSpec, Policy, Probe
 
 POLICY = Policy(final_codes=frozenset({exit_codes.USAGE, exit_codes.NOT_FOUND, exit_codes.INVALID, exit_codes.REFUSED}), final_deaths_max=2)
@@ -65,6 +65,7 @@ def specs(plan: Plan, session: aiohttp.ClientSession) -> list[ChildSpec]:
             trader_probe(plan.state_folder),
             needs=EXCHANGE,
             ends_by_itself=True,
+            is_done=trader_is_done(plan.state_folder),
             grace_s=TRADER_GRACE_S,
         ),
         _spec(plan, SERVER, serve, server_probe(plan.state_folder, session), needed=False),
@@ -100,6 +101,19 @@ def trader_probe(state_folder: Path) -> Probe:
         return found["pid"] == pid and bool(found["fresh"])
 
     return probe
+
+
+def trader_is_done(state_folder: Path) -> Callable[[int], bool]:
+    """Whether the trader of that pid said at its end that the market is over."""
+
+    def is_done(pid: int) -> bool:
+        try:
+            found = read_trader_status(state_folder, datetime.now(UTC))
+        except KedgeError:
+            return False
+        return found["pid"] == pid and found.get("phase") == ENDED
+
+    return is_done
 
 
 def server_probe(state_folder: Path, session: aiohttp.ClientSession) -> Probe:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
+from rich.text import Text
+
 from kedge.apps.output import console
 from kedge.apps.view import render, utc_text
 from kedge.kernel.compiling import late_compilations
@@ -60,17 +63,10 @@ class Screen:
     def show(self, status: Mapping[str, Any] | None, children: Sequence[Mapping[str, Any]]) -> None:
         """Refresh; lines in a pipe at most every five seconds."""
         if self._live is not None:
-            self._live.update(self._drawn(status, children), refresh=True)
-        elif self._target is not None and self._clock_s() >= self._line_at:
+            self._live.update(drawn(status, children, self._note, self._live.console.height), refresh=True)
+        elif self._target is not None and (children or status) and self._clock_s() >= self._line_at:
             self._line_at = self._clock_s() + LINE_S
             self._target.out(line(status) if _has_figures(status) and status else _starting(children), highlight=False)
-
-    def _drawn(self, status: Mapping[str, Any] | None, children: Sequence[Mapping[str, Any]]) -> Any:
-        if status is None or not _has_figures(status):
-            return _starting(children)
-        rows = [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in status.get("recent", ())]
-        height = self._live.console.height if self._live is not None else 60
-        return render(status, rows, title(status), f"{self._note} · {_starting(children)}", warnings(status, children), height)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -98,6 +94,15 @@ def screen(note: str, *, quiet: bool) -> Iterator[Screen]:
         yield Screen(target, live, note)
 
 
+def drawn(status: Mapping[str, Any] | None, children: Sequence[Mapping[str, Any]], note: str, height_rows: int) -> Any:
+    """The whole view: the processes in one line, then the trader's figures once it has any."""
+    if status is None or not _has_figures(status):
+        return _starting(children)
+    rows = [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in status.get("recent", ())]
+    view = render(status, rows, title(status), note, warnings(status, children), height_rows - bool(children))
+    return Group(Text(_starting(children), style="dim", no_wrap=True), view) if children else view
+
+
 def title(status: Mapping[str, Any]) -> str:
     """Rung, source and run."""
     return f"{status['rung']} · {status['source']} · ".upper() + str(status["run_id"])
@@ -107,7 +112,7 @@ def line(status: Mapping[str, Any]) -> str:
     """The figures of this moment in one line."""
     funnel = status["funnel"]
     vetoed = sum(funnel["vetoed"].values())
-    old = " (old figures)" if status["stale"] else ""
+    old = " (old figures)" if _is_old(status) else ""
     return (
         f"{title(status)} {utc_text(status['ts_ns'])} equity {float(status['equity']):,.2f} drawdown {float(status['drawdown']):.2%} "
         f"bars {funnel['bars']} signals {funnel['signals']} vetoed {vetoed} sent {funnel['sent']} filled {funnel['filled']} "
@@ -118,13 +123,20 @@ def line(status: Mapping[str, Any]) -> str:
 def warnings(status: Mapping[str, Any], children: Sequence[Mapping[str, Any]]) -> list[str]:
     """What stands on top of the view, in words."""
     found = list(status.get("alarms", ()))
-    if status["stale"]:
+    if _is_old(status):
         found.append(f"the trader is silent for {status['age_s']:.0f} s: these figures are old")
     if status.get("problem"):
         found.append(str(status["problem"]))
     return found + [
-        f"{row['name']} is {row['state']}: {row['why']}" for row in children if row["state"] not in ("ready", "ended", "stopped")
+        f"{row['name']} is {row['state']}" + (f": {row['why']}" if row["why"] else "")
+        for row in children
+        if row["state"] not in ("ready", "ended", "stopped")
     ]
+
+
+def _is_old(status: Mapping[str, Any]) -> bool:
+    """Whether figures should be newer; those of a trader that has ended are its last."""
+    return bool(status["stale"]) and status.get("phase") not in ("stopped", "ended")
 
 
 def _has_figures(status: Mapping[str, Any] | None) -> bool:
@@ -132,19 +144,35 @@ def _has_figures(status: Mapping[str, Any] | None) -> bool:
 
 
 def _starting(children: Sequence[Mapping[str, Any]]) -> str:
-    return " · ".join(f"{row['name']} {row['state']}" + (f" (restarts {row['restarts']})" if row["restarts"] else "") for row in children)
+    return " · ".join(_told(row) for row in children)
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """A process in a few words; one that died also says how."""
+    restarts = f" (restarts {row['restarts']})" if row["restarts"] else ""
+    died = f": {row['why']}" if row["why"] and row["state"] in ("waiting", "silent", "given up") else ""
+    return f"{row['name']} {row['state']}{restarts}{died}"
 
 
 def risk_in_words(status: Mapping[str, Any] | None) -> str:
     """What is open, '' for nothing."""
     if status is None or not _has_figures(status):
         return ""
-    parts = [f"{len(status[name])} {words}" for name, words in (("positions", "positions"), ("live_orders", "orders")) if status[name]]
+    parts = [
+        f"{len(status[name])} {word}{'s' * (len(status[name]) > 1)}"
+        for name, word in (("positions", "position"), ("live_orders", "order"))
+        if status[name]
+    ]
     return " and ".join(parts)
 
 
-async def ask(what: str, *, answer_s: float = ANSWER_S) -> str:
-    """Ask the person at the terminal; no answer in time, or none that is understood, leaves everything to the venue."""
+def is_flat(status: Mapping[str, Any] | None) -> bool:
+    """Whether the trader says, just now, that nothing is open; figures that are old or missing say nothing."""
+    return status is not None and _has_figures(status) and not status["stale"] and not risk_in_words(status)
+
+
+async def ask(what: str, again: asyncio.Event, *, answer_s: float = ANSWER_S) -> str:
+    """Ask the person at the terminal. No answer in time, none that is understood, or `again` (a second Ctrl-C) leaves it to the venue."""
     loop = asyncio.get_running_loop()
     typed: asyncio.Future[str] = loop.create_future()
 
@@ -155,10 +183,11 @@ async def ask(what: str, *, answer_s: float = ANSWER_S) -> str:
     print(QUESTION.format(what=what), end="", flush=True)
     loop.add_reader(sys.stdin.fileno(), read)
     try:
-        async with asyncio.timeout(answer_s):
-            return CHOICES.get((await typed).strip().lower()[:1], "leave")
-    except TimeoutError:
-        return "leave"
+        urged = asyncio.ensure_future(again.wait())
+        either: tuple[asyncio.Future[Any], ...] = (typed, urged)
+        await asyncio.wait(either, timeout=answer_s, return_when=asyncio.FIRST_COMPLETED)
+        urged.cancel()
+        return CHOICES.get(typed.result().strip().lower()[:1], "leave") if typed.done() else "leave"
     finally:
         loop.remove_reader(sys.stdin.fileno())
         print(flush=True)

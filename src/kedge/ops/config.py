@@ -208,7 +208,18 @@ def _explain(problem: Any, values: Values) -> tuple[str, str]:
     name = ".".join(at or path) or "configuration"
     told = _told(name, values[at].value) if at else "does not hold together"
     origin = f" ({values[at].origin})" if at else ""
-    return f"{name} {told}{origin}", str(problem["msg"]).removeprefix("Value error, ")
+    meant = _description(at or path) if problem["type"] == "string_pattern_mismatch" else ""
+    return f"{name} {told}{origin}", f"it is {meant}" if meant else str(problem["msg"]).removeprefix("Value error, ")
+
+
+def _description(path: KeyPath) -> str:
+    """What a key is for; empty where nothing is said about it."""
+    model: Any = Settings
+    said = ""
+    for name in path:
+        field = getattr(model, "model_fields", {}).get(name)
+        model, said = (field.annotation, field.description or "") if field is not None else (None, "")
+    return said
 
 
 def _told(name: str, value: object) -> str:

@@ -29,11 +29,12 @@ def health_path(state_folder: Path, name: str) -> Path:
 
 
 def write_health_file(state_folder: Path, name: str, content: Mapping[str, Any], now: datetime) -> None:
-    """Write the file atomically; `pid` and `updated_at` (from `now`, UTC) are added."""
+    """Write the file atomically, for its owner alone; `pid` and `updated_at` (from `now`, UTC) are added."""
     state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps({**content, "pid": os.getpid(), "updated_at": now.astimezone(UTC).isoformat()}, allow_nan=False)
     temporary = state_folder / f".{name}.json.{os.getpid()}"
-    temporary.write_text(text, encoding="utf-8")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
     temporary.replace(health_path(state_folder, name))
 
 
@@ -54,7 +55,7 @@ def read_health_file(state_folder: Path, name: str, now: datetime) -> dict[str, 
         alive = is_alive(int(found["pid"]))
     except FileNotFoundError:
         raise NotFound(f"no {name} has run", why=f"{path} does not exist", fix="kedge up") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, OverflowError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
             f"{path} is not readable", why=f"{type(error).__name__}: {error}", fix="remove it; its process writes it again"
         ) from None

@@ -14,6 +14,8 @@ from kedge.ops.health_file import TRADER, read_health_file, write_health_file
 from kedge.ops.process_lock import ProcessLock, holder_of
 
 LOCK_NAME: Final = "trader.lock"
+ENDED: Final = "ended"
+"""The `phase` of a trader whose market is over; of one that was told to stop it is another."""
 NEVER_SHOWN: Final = ("api_key", "api_secret")
 
 

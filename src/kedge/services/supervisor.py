@@ -122,7 +122,9 @@ class Supervisor:
                 return
             if code is None:
                 continue
-            if code == 0 and child.spec.ends_by_itself:
+            process = child.process
+            assert process is not None
+            if code == 0 and child.spec.ends_by_itself and child.spec.is_done(process.pid):
                 self._set(child, ChildState.ENDED, "its work is done", logging.INFO)
                 self._finish(Outcome(reason="ended", child=child.spec.name))
                 return
@@ -143,6 +145,7 @@ class Supervisor:
 
     async def _one_life(self, child: Child, needed: Child | None, reading: int) -> int | None:
         """From start to death; None when it was ended because what it needs died."""
+        world = needed.starts if needed is not None else 0
         await child.start(reading)
         process = child.process
         assert process is not None
@@ -151,24 +154,25 @@ class Supervisor:
             return None
         self._set(child, ChildState.STARTING, "", logging.INFO)
         death = asyncio.create_task(process.wait())
-        watch = asyncio.create_task(self._watch(child, needed))
+        watch = asyncio.create_task(self._watch(child, needed, world))
         await asyncio.wait({death, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not death.done() and not self._stop.is_set():
             await child.end(politely=True)
         watch.cancel()
         answer = (await asyncio.gather(watch, return_exceptions=True))[0]
         code = await death
+        child.clear()
         if answer is _World.LOST:
             self._set(child, ChildState.WAITING, f"{child.spec.needs} died; starts again with it", logging.WARNING)
             child.ready.clear()
             return None
         return code
 
-    async def _watch(self, child: Child, needed: Child | None) -> object:
-        """Probe until the child must be ended: it fell silent, or its world is gone."""
+    async def _watch(self, child: Child, needed: Child | None, world: int) -> object:
+        """Probe until the child must be ended: it fell silent, or its world is gone: the needed one's start of that number."""
         good_s = time.monotonic()
         while not self._stop.is_set():
-            if needed is not None and not needed.ready.is_set():
+            if needed is not None and (not needed.ready.is_set() or needed.starts != world):
                 return _World.LOST
             now_s = time.monotonic()
             if await child.well():

@@ -48,7 +48,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     needs : str
         The child that must be ready first. When that one dies this one is started again, since its world died with it.
     ends_by_itself : bool
-        Exit code 0 is the end of the work, not a death.
+        Exit code 0 may be the end of the work, not a death.
+    is_done : callable
+        Asked with the pid of such a one whether its work is done; else somebody told it to stop, and it is started again.
     needed : bool
         Giving it up ends the system.
     start_s, silent_s : float
@@ -63,6 +65,7 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     probe: Probe
     needs: str = ""
     ends_by_itself: bool = False
+    is_done: Callable[[int], bool] = lambda pid: True
     needed: bool = True
     start_s: float = 60.0
     silent_s: float = 15.0
@@ -105,6 +108,7 @@ class Child:
         self.last_exit: int | None = None
         self.last_words = ""
         self.why = ""
+        self._is_cleared = False
         self._backoff_s = policy.backoff_first_s
         self._final_deaths: deque[float] = deque()
 
@@ -121,6 +125,7 @@ class Child:
             self.process = await asyncio.create_subprocess_exec(
                 *self.spec.command, stdin=parent_pipe, stdout=console, stderr=console, start_new_session=True
             )
+        self._is_cleared = False
         self.state, self.starts = ChildState.STARTING, self.starts + 1
 
     async def well(self) -> bool:
@@ -146,13 +151,16 @@ class Child:
                     await process.wait()
             except TimeoutError:
                 self.why = f"did not end within {self.spec.grace_s:g} s of SIGTERM and was killed"
-        self._kill_group(process.pid)
+        self.clear()
         await process.wait()
 
-    @staticmethod
-    def _kill_group(pid: int) -> None:
+    def clear(self) -> None:
+        """Kill what is left of the process and of all it started; once, since its id may be another's later."""
+        if self._is_cleared or self.process is None:
+            return
+        self._is_cleared = True
         with suppress(ProcessLookupError, PermissionError):  # nothing is left of it
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def buried(self, code: int, lived_s: float, now_s: float) -> float | None:
         """Note a death; returns how long to wait before the next start, None when it is given up."""

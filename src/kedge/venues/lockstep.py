@@ -1,6 +1,7 @@
 """The client of an exchange's lock-step endpoint: hears of each closed bar, and says when everything it caused has been sent.
 
 Rules: a broken connection is made again by itself, under the same name, and an acknowledgement that may have been lost is repeated.
+Another market at the same address is never gone on with: its prices and wallets are others, and its time began anew.
 A bar is handed out once per process; a process that died gets the bar it had not acknowledged again.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from kedge.domain.errors import AccessRefused, InvalidInput, VenueUnavailable
+from kedge.domain.errors import AccessRefused, InvalidInput, MarketGone, VenueUnavailable
 
 CONTROL_PATH: Final = "/kedge/control"
 STATUS_PATH: Final = "/kedge/status"
@@ -117,6 +118,8 @@ class LockStep:
         ------
         AccessRefused
             The exchange does not take this client any more.
+        MarketGone
+            The exchange was started again and plays another market.
         """
         while True:
             message = await self._receive()
@@ -157,8 +160,12 @@ class LockStep:
             raise AccessRefused(f"lock-step of {self._name!r} is refused", why=message.text or message.op, fix="use another name")
         known, self._registration = self._registration, Registration(message.speed, message.venue_ms, message.seq, message.session)
         if known is not None and known.session != message.session:
-            _log.warning("the exchange began another market", extra={"kedge_fields": {"event": "lockstep_new_market"}})
-            self._received = self._acknowledged = 0
+            _log.error("the exchange began another market", extra={"kedge_fields": {"event": "lockstep_new_market"}})
+            raise MarketGone(
+                f"the exchange at {self._url} plays another market now",
+                why="it was started again: its prices, wallets and time are not those of the run that is going on",
+                fix="start the trader again: it then begins another run",
+            )
         return self._registration
 
     async def _receive(self) -> _Message:

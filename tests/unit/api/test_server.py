@@ -140,7 +140,7 @@ def test_an_empty_system_is_alive_and_not_ready_and_says_why(tmp_path: Path) -> 
         (lambda world: world.trader(streams={"public": False, "private": True}), {"feed"}),
         (lambda world: world.trader(streams={}), {"feed"}),
         (lambda world: world.trader(feed_stale=True), {"feed"}),
-        (lambda world: world.trader(feed_stale=None), set()),
+        (lambda world: world.trader(feed_stale=None), {"feed"}),
         (lambda world: world.trader(run_id="paper-2"), {"journal"}),
         (lambda world: world.trader(run_id=""), {"journal"}),
         (lambda world: world.trader(venue_url="http://127.0.0.1:1"), {"exchange"}),
@@ -148,6 +148,10 @@ def test_an_empty_system_is_alive_and_not_ready_and_says_why(tmp_path: Path) -> 
         (lambda world: setattr(world, "time_status", 503), {"exchange"}),
         (lambda world: world.time_answer.update(retCode=10016), {"exchange"}),
         (lambda world: (world.folder / "trader.json").write_text("{"), set(NEEDED)),
+        (lambda world: world.trader(streams=["public"]), {"feed"}),
+        (lambda world: world.trader(streams={"public": "perhaps"}), {"feed"}),
+        (lambda world: world.trader(reconciled="not yet"), {"reconciliation"}),
+        (lambda world: world.trader(venue_url=8100), {"exchange"}),
         (lambda world: (world.folder / "trader.json").write_text("[]"), set(NEEDED)),
     ],
 )
@@ -158,6 +162,16 @@ def test_each_part_that_fails_is_named(tmp_path: Path, spoil: Callable[[World], 
         assert {row["check"] for row in body["failed"]} == failed
         assert status == (503 if failed else 200)
         assert all(row["fix"] for row in body["failed"])
+
+    asked(tmp_path, then)
+
+
+def test_a_trader_that_has_no_run_yet_is_told_in_words(tmp_path: Path) -> None:
+    async def then(world: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        write_trader_status(world.folder, {"run_id": "", "phase": "finding the exchange"}, datetime.now(UTC))
+        _, body, _ = await ask("/health/ready")
+        seen = {row["check"]: row["seen"] for row in body["failed"]}
+        assert seen["feed"] == seen["reconciliation"] == "it has no figures yet: it is finding the exchange"
 
     asked(tmp_path, then)
 
@@ -208,6 +222,23 @@ def test_no_page_tells_money_or_secrets(tmp_path: Path) -> None:
             assert "equity" not in text
 
     asked(tmp_path, then)
+
+
+def test_a_name_that_a_web_page_had_resolved_to_this_machine_is_refused(tmp_path: Path) -> None:
+    async def main() -> list[int]:
+        server = ApiServer(tmp_path)
+        port = await server.start("127.0.0.1", 0)
+        found = []
+        try:
+            async with aiohttp.ClientSession() as session:
+                for host in (f"evil.example:{port}", "[", f"localhost:{port}", "[::1]"):
+                    async with session.get(f"http://127.0.0.1:{port}/health/live", headers={"Host": host}) as answer:
+                        found.append(answer.status)
+        finally:
+            await server.close()
+        return found
+
+    assert asyncio.run(main()) == [403, 403, 200, 200]
 
 
 def test_head_is_answered_without_a_body_and_other_methods_are_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from kedge.apps.exchange_market import FUNDING_CAP_E8, Followed, Played, chosen_
 from kedge.domain.errors import InvalidConfig, InvalidInput
 from kedge.domain.events import BarClosed
 from kedge.ops.config import Config, load_config
-from kedge.ops.paper_keys import paper_key
+from kedge.ops.paper_keys import load_or_create_paper_keys, paper_key, paper_keys_file
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -156,6 +156,16 @@ def test_a_port_in_use_is_a_conflict_that_names_port_and_remedy(tmp_path: Path) 
     assert not (tmp_path / "exchange.json").exists()
 
 
+def test_a_key_with_a_permission_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    load_or_create_paper_keys(tmp_path)
+    file = paper_keys_file(tmp_path)
+    file.write_text(file.read_text(encoding="utf-8").replace("ContractTrade.Order", "ContractTrade.Everything"), encoding="utf-8")
+    answer = kedge("exchange", "serve", "--state-dir", tmp_path, "--port", 0, "--json")
+    assert refused(answer)[1] == "INVALID_CONFIG"
+    assert "permission 'ContractTrade.Everything'" in answer.json["title"]
+    assert "paper/keys.json" in answer.json["fix"]
+
+
 def test_a_second_exchange_with_the_same_state_is_refused(tmp_path: Path) -> None:
     with exchange_lock(tmp_path):
         answer = kedge("exchange", "serve", "--state-dir", tmp_path, "--port", 0, "--json")
@@ -187,11 +197,14 @@ def broken_async(fail: Callable[[object], Any]) -> Callable[..., Any]:
         (["--host", "10.1.2.3"], "no TLS"),
         (["--port", "65536"], "ports are 0 to 65535"),
         (["--wait-for", "-1"], "counts clients"),
+        (["--answer-delay", "1001"], "0 to 1000 ms"),
         (["--bars", "0"], "at least one bar"),
         (["--market", "live", "--speed", "2"], "speed of the wall"),
         (["--market", "live", "--wait-for", "1"], "wait for nobody"),
         (["--market", "live", "--bars", "5"], "no end"),
         (["--market", "live:ftp://x"], "http:// or https://"),
+        (["--market", "live:http://[::1"], "http:// or https://"),
+        (["--market", "live:http://127.0.0.1:99999"], "http:// or https://"),
         (["--market", "synthetic", "--funding", "x.csv"], "only recorded bars"),
         (["--market", "synthetic", "--instrument", "NOSUCH"], "records ship for"),
         (["--market", "synthetic", "--instrument", "BTCUSDT", "BTCUSDT"], "each once"),

@@ -128,3 +128,14 @@ def test_foreign_errors_are_told_in_the_same_form(error: Exception, code: str, w
     assert problem["code"] == code
     assert word in problem["title"]
     assert problem["fix"]
+
+
+def test_signs_that_a_reader_does_not_have_become_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.speak_any_encoding()
+    print("a \u00b7 b \u2026 \u0142", flush=True)
+    assert raw.getvalue() == b"a - b ... ?\n"
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("ascii", errors="kedge-plain")

@@ -25,6 +25,7 @@ from kedge.apps.system_loop import Stopping
 from kedge.apps.trade_market import Market, ask_market
 from kedge.apps.trade_plan import Options
 from kedge.apps.trade_process import TraderProcess, was_ended
+from kedge.apps.trade_report import streams_down
 from kedge.apps.trade_run_folder import find_or_make_run, unfinished
 from kedge.domain.errors import IntegrityError, InvalidInput, VenueUnavailable
 from kedge.domain.events import Command, CommandGiven, RunEnded
@@ -192,7 +193,7 @@ def test_a_person_is_asked_when_risk_is_on_and_may_go_on(desk: Desk, state: Path
         async with exchange(state, 400, speed=600) as url:
             process, stopping = desk.process(url, on_stop="ask"), Stopping()
 
-            async def answer(what: str) -> str:
+            async def answer(what: str, _: asyncio.Event) -> str:
                 asked.append(what)
                 if len(asked) > 1:
                     return "cancel"
@@ -207,7 +208,7 @@ def test_a_person_is_asked_when_risk_is_on_and_may_go_on(desk: Desk, state: Path
 
     status = run(main)
     assert len(asked) == 2
-    assert "positions" in asked[0]
+    assert "position" in asked[0]
     assert (status["phase"], status["live_orders"]) == ("stopped", [])
 
 
@@ -351,6 +352,9 @@ def test_rungs_that_need_a_guard_are_refused_with_the_reason(state: Path, rung: 
         (["--venue", "http://192.168.1.7:8100"], "--venue"),
         (["--venue", "http://127.0.0.1:8100/v5"], "--venue"),
         (["--venue", "testnet"], "--venue"),
+        (["--venue", "http://[::1"], "--venue"),
+        (["--venue", "http://127.0.0.1:99999"], "--venue"),
+        (["--venue", "http://somebody@127.0.0.1:8100"], "--venue"),
         ([], "--venue is not given"),
         (["--venue", "http://127.0.0.1:1", "--interval", "7m"], "bars of"),
         (["--venue", "http://127.0.0.1:1", "--interval", "soon"], "interval"),
@@ -454,3 +458,8 @@ def test_a_run_that_was_ended_and_not_sealed_is_sealed_and_no_more(desk: Desk, s
     journal = state / "runs" / first / "journal.sqlite"
     assert was_ended(journal, len(desk.steps_of(first)) + 1)
     assert journal.with_name("journal.sqlite.seal").exists()
+
+
+def test_streams_that_are_down_are_a_problem_in_words() -> None:
+    assert streams_down({}) == streams_down({"public": True, "private": True}) == ""
+    assert streams_down({"public": False, "private": True, "trade": False}) == "no public and no trade stream from the venue"

@@ -28,12 +28,14 @@ from kedge.apps import up, up_parts, up_screen
 from kedge.apps.cli import main
 from kedge.apps.exchange_file import Running, exchange_lock, write_running
 from kedge.apps.system import INBOX_NAME
+from kedge.apps.system_loop import Stopping
 from kedge.apps.up_parts import Plan
-from kedge.apps.up_screen import Screen, ask, line, risk_in_words, warnings
+from kedge.apps.up_screen import Screen, ask, is_flat, line, risk_in_words, warnings
 from kedge.domain.events import Command
 from kedge.ops.health_file import SERVER, SUPERVISOR, read_health_file, write_health_file
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import trader_lock, write_trader_status
+from kedge.services import live
 from kedge.services.inbox import Inbox
 from kedge.services.supervisor_child import ChildSpec
 
@@ -316,7 +318,9 @@ def test_lines_in_a_pipe_come_every_five_seconds(monkeypatch: pytest.MonkeyPatch
 def test_before_there_are_figures_the_processes_are_shown() -> None:
     out = StringIO()
     Screen(Console(file=out, width=10_000), None, "note").show({"run_id": "", "stale": False}, ROWS)
-    assert out.getvalue() == "trader ready (restarts 1) · server waiting\n"
+    assert out.getvalue() == "trader ready (restarts 1) · server waiting: died\n"
+    Screen(Console(file=out, width=10_000), None, "note").show(None, [])
+    assert out.getvalue().count("\n") == 1
     Screen(None, None, "note").show(None, ROWS)
     Screen(None, None, "note").say("nothing")
 
@@ -326,9 +330,26 @@ def test_what_is_wrong_stands_on_top_in_words() -> None:
     assert told == ["LATE", "the trader is silent for 7 s: these figures are old", "no exchange", "server is waiting: died"]
 
 
+def test_the_last_figures_of_a_trader_that_has_ended_are_not_called_old() -> None:
+    ended = {**FIGURES, "stale": True, "age_s": 9.0, "phase": "ended"}
+    assert warnings(ended, [{"name": "server", "state": "starting", "restarts": 0, "why": ""}]) == ["server is starting"]
+    assert not line(ended).endswith("(old figures)")
+    assert line({**ended, "phase": "trading"}).endswith("(old figures)")
+
+
+def test_an_earlier_systems_figures_are_never_shown_as_this_ones(state: Path, tiny: Callable[..., None]) -> None:
+    write_trader_status(state, {**FIGURES, "run_id": "paper-old"}, datetime.now(UTC))
+    (state / "trader.json").write_text((state / "trader.json").read_text().replace(f'"pid":{os.getpid()}', '"pid":1'))
+    tiny(code="import time\ntime.sleep(60)")
+    later(interrupt, lambda: (state / "supervisor.json").exists())
+    answer = kedge("up", "--port", 0, "--state-dir", state)
+    assert "paper-old" not in answer.out
+    assert answer.out.splitlines()[-1] == "stopped before the trader began"
+
+
 def test_risk_is_told_in_words_or_not_at_all() -> None:
     assert risk_in_words(None) == risk_in_words({"run_id": ""}) == risk_in_words(FIGURES) == ""
-    assert risk_in_words({**FIGURES, "positions": [1], "live_orders": [1, 2]}) == "1 positions and 2 orders"
+    assert risk_in_words({**FIGURES, "positions": [1], "live_orders": [1, 2]}) == "1 position and 2 orders"
 
 
 @pytest.mark.parametrize(
@@ -341,9 +362,59 @@ def test_the_question_is_answered_by_a_letter_and_silence_leaves(
     os.write(writing, typed.encode())
     with os.fdopen(reading) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        assert asyncio.run(ask("1 positions", answer_s=0.05 if not typed else WAIT_S)) == expected
+        assert asyncio.run(asked(answer_s=0.05 if not typed else WAIT_S)) == expected
     os.close(writing)
-    assert "risk is on: 1 positions" in capsys.readouterr().out
+    assert "risk is on: 1 position" in capsys.readouterr().out
+
+
+async def asked(*, answer_s: float, urged: bool = False) -> str:
+    """The answer to the question; `urged` by a second Ctrl-C while it stands there."""
+    stopping = Stopping()
+    stopping.ask("STOPPED_BY_SIGINT")
+    if urged:
+        asyncio.get_running_loop().call_soon(stopping.ask, "STOPPED_BY_SIGINT")
+    return await ask("1 position", stopping.again, answer_s=answer_s)
+
+
+def test_a_second_ctrl_c_answers_the_question_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        began = time.monotonic()
+        assert asyncio.run(asked(answer_s=WAIT_S, urged=True)) == "leave"
+        assert time.monotonic() - began < WAIT_S
+    os.close(writing)
+
+
+def test_who_goes_on_is_asked_again_at_the_next_ctrl_c() -> None:
+    async def go_on() -> tuple[bool, bool]:
+        stopping = Stopping()
+        for _ in range(2):
+            stopping.ask("STOPPED_BY_SIGINT")
+        urged = stopping.again.is_set()
+        stopping.forget()
+        stopping.ask("STOPPED_BY_SIGINT")
+        return urged, stopping.again.is_set()
+
+    assert asyncio.run(go_on()) == (True, False)
+
+
+def test_flat_is_what_the_trader_says_now_and_silence_is_not_flat() -> None:
+    flat = {**FIGURES, "stale": False}
+    assert is_flat(flat)
+    for status in (None, {"run_id": "", "stale": False}, {**flat, "stale": True}, {**flat, "positions": [1]}, {**flat, "live_orders": [1]}):
+        assert not is_flat(status)
+
+
+def test_only_a_trader_that_says_so_has_reached_the_end_of_the_market(state: Path) -> None:
+    state.mkdir(exist_ok=True)
+    is_done = up_parts.trader_is_done(state)
+    assert not is_done(os.getpid())
+    write_trader_status(state, {"phase": "stopped"}, datetime.now(UTC))
+    assert not is_done(os.getpid())
+    write_trader_status(state, {"phase": live.ENDED}, datetime.now(UTC))
+    assert is_done(os.getpid())
+    assert not is_done(os.getpid() + 1)
 
 
 class Terminal(StringIO):
@@ -355,8 +426,8 @@ def on_a_terminal(state: Path, monkeypatch: pytest.MonkeyPatch, answers: list[st
     """`kedge up` with a terminal, whose person presses Ctrl-C and answers in turn."""
     shown, given = Terminal(), list(answers)
 
-    async def answer(what: str) -> str:
-        assert what == "1 positions"
+    async def answer(what: str, _: asyncio.Event) -> str:
+        assert what == "1 position"
         chosen = given.pop(0)
         if chosen == "go on":
             frames = shown.getvalue().count("Positions (1)")
@@ -393,7 +464,7 @@ def test_flatten_is_told_to_the_trader_and_what_is_left_is_said(
     tiny(positions=[POSITION])
     monkeypatch.setattr(up, "FLATTEN_S", 0.1)
     _, text = on_a_terminal(state, monkeypatch, ["flatten"])
-    assert "not flat after 0.1 s: 1 positions left" in text
+    assert "not flat: 1 position left" in text
     with Inbox(state / INBOX_NAME) as inbox:
         assert [command.command for command in inbox.waiting()] == [Command.FLATTEN]
 

@@ -42,8 +42,29 @@ def test_one_whose_writer_is_gone_is_not_fresh(tmp_path: Path) -> None:
     assert (found["alive"], found["fresh"]) == (False, False)
 
 
+def test_a_file_is_for_its_owner_alone_whatever_the_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    write_health_file(tmp_path, "server", {}, NOW)
+    assert health_path(tmp_path, "server").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_even_be_read_is_named(tmp_path: Path) -> None:
+    health_path(tmp_path, "server").mkdir()
+    with pytest.raises(IntegrityError, match=r"server\.json"):
+        read_health_file(tmp_path, "server", NOW)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"updated_at": "soon", "pid": 1}', '{"updated_at": "2026-01-01T00:00:00+00:00", "pid": "x"}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"updated_at": "soon", "pid": 1}',
+        '{"updated_at": "2026-01-01T00:00:00+00:00", "pid": "x"}',
+        '{"updated_at": "2026-01-01T00:00:00+00:00", "pid": 1000000000000000000000}',
+    ],
 )
 def test_a_file_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     health_path(tmp_path, "server").write_text(text)

@@ -235,6 +235,59 @@ def test_the_end_of_the_work_ends_the_system(spec: Callable[..., ChildSpec]) -> 
     assert supervisor.children["exchange"].pid is None
 
 
+def test_one_that_was_told_to_stop_by_somebody_else_is_started_again(spec: Callable[..., ChildSpec]) -> None:
+    """Exit code 0 alone is no end of the work: an operator's or the system's SIGTERM gives it too."""
+    asked: list[int] = []
+
+    def is_done(pid: int) -> bool:
+        asked.append(pid)
+        return len(asked) == 2
+
+    supervisor, outcome = supervised([spec("trader", "", ends_by_itself=True, is_done=is_done)])
+    assert supervisor.children["trader"].starts == 2
+    assert asked[0] != asked[1]
+    assert (outcome.reason, outcome.child) == ("ended", "trader")
+
+
+def test_who_missed_the_death_of_its_world_is_started_again_with_the_next_one(spec: Callable[..., ChildSpec]) -> None:
+    """A probe may hang for as long as the other one needs to come back; its world is gone all the same."""
+    held = asyncio.Event()
+
+    async def hangs(_: int) -> bool:
+        await held.wait()
+        return True
+
+    async def wait(supervisor: Supervisor) -> None:
+        exchange, trader = supervisor.children["exchange"], supervisor.children["trader"]
+        await until(lambda: trader.starts == 1)
+        assert exchange.pid is not None
+        os.kill(exchange.pid, signal.SIGKILL)
+        await until(lambda: exchange.starts == 2 and exchange.ready.is_set())
+        held.set()
+        await until(lambda: trader.starts == 2)
+
+    policy = msgspec.structs.replace(QUICK, probe_timeout_s=TIMES_OUT_S)
+    supervised([spec("exchange", SLEEPS), spec("trader", SLEEPS, needs="exchange", probe=hangs)], wait, policy=policy)
+
+
+def test_the_group_of_a_dead_process_is_killed_once_since_its_id_may_be_anothers_later(
+    spec: Callable[..., ChildSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, _: killed.append(pid))
+    policy = msgspec.structs.replace(QUICK, backoff_first_s=TIMES_OUT_S, backoff_max_s=TIMES_OUT_S)
+    seen: list[int] = []
+
+    async def wait(supervisor: Supervisor) -> None:
+        child = supervisor.children["a"]
+        await until(lambda: child.state == ChildState.WAITING and child.last_exit is not None)
+        assert child.process is not None
+        seen.append(child.process.pid)
+
+    supervised([spec("a", "raise SystemExit(1)")], wait, policy=policy)
+    assert killed == seen
+
+
 def test_one_that_ignores_a_polite_end_is_killed_with_all_it_started(spec: Callable[..., ChildSpec], tmp_path: Path) -> None:
     note = tmp_path / "grandchild"
     code = (
