@@ -9,9 +9,11 @@ PYTEST := $(BIN)/python -m pytest -p no:cacheprovider -q
 WORKERS ?= auto
 PARALLEL := -n $(WORKERS) --dist worksteal
 ARGS ?=
+KILLS ?= 50
+SEED ?= 7
 
 .PHONY: help install install-dev up test test-unit test-integration test-engine check static format-check lint types contracts \
-        docs docs-check quick coverage bench lock format clean
+        docs docs-check quick coverage bench torture lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -76,6 +78,9 @@ coverage: install-dev ## branch coverage of every room, compilation off; fails b
 
 bench: install-dev ## speed, beside peers and limits of the same run; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+torture: install-dev ## kill a trader at every point again and again, compare the books (KILLS=300 SEED=7)
+	$(BIN)/python -m scripts.torture --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 lock: .venv/.dev ## resolve again and write requirements/*.txt, hashes and no addresses
 	@for set in dev runtime; do \
