@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 import aiohttp
 
-from kedge.domain.errors import InvalidInput, VenueUnavailable
+from kedge.domain.errors import InvalidInput, MarketGone, VenueUnavailable
 
 ASK_S: Final = 2.0
 
@@ -51,6 +52,25 @@ async def ask_market(url: str) -> Market:
         )
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise _no_exchange(url, f"its /kedge/status lacks {error}") from None
+
+
+def check_market(url: str, session: str) -> Callable[[], Awaitable[None]] | None:
+    """Asks whether the exchange still plays this market; None where there is nothing to ask, because it never begins again.
+
+    Asking raises `MarketGone` where it plays another one, and `VenueUnavailable` where it does not say.
+    """
+    if not session:
+        return None
+
+    async def check() -> None:
+        if (await ask_market(url)).session != session:
+            raise MarketGone(
+                f"the exchange at {url} plays another market now",
+                why="it was started again: its prices, wallets and time are not those of the run that was going on",
+                fix="start the trader again: it then begins another run",
+            )
+
+    return check
 
 
 def _no_exchange(url: str, why: str) -> InvalidInput:

@@ -102,4 +102,5 @@ def live_plan(config: Config, options: Options, market: Market, note: RunNote) -
         },
         start_ts_ns=market.venue_ms * NS_PER_MS,
         run_id=note.run_id,
+        begun_wall_ns=note.begun_wall_ns,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import getpass
 import logging
 import os
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from kedge.apps import wiring
 from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping, run_until_stopped
-from kedge.apps.trade_market import Market, ask_market
+from kedge.apps.trade_market import Market, ask_market, check_market
 from kedge.apps.trade_plan import Options, live_plan, run_settings, venue_settings
 from kedge.apps.trade_report import Recorder, status_of
-from kedge.apps.trade_run_folder import RunNote, find_or_make_run
+from kedge.apps.trade_run_folder import RunNote, find_or_make_run, was_taken
 from kedge.apps.up_screen import ask, risk_in_words, screen
-from kedge.domain.errors import VenueUnavailable
+from kedge.domain.errors import MarketGone, VenueUnavailable
 from kedge.domain.events import RunEnded
 from kedge.domain.record import Step
 from kedge.domain.units import NS_PER_S
@@ -56,6 +57,7 @@ RETRY_MAX_S: Final = 5.0
 STOP_S: Final = 15.0
 """Wall time that a stop may take to cancel or close."""
 END_OF_DATA: Final = "END_OF_DATA"
+MARKET_GONE: Final = "MARKET_GONE"
 FAILED: Final = "failed"
 
 
@@ -171,7 +173,13 @@ class TraderProcess:
                 return
             self._trader = self._make_trader(note, journal, path, inbox, lockstep)
             self._recorder = Recorder(self._trader, self._log, self._paper.account)
-            how = await self._watch(self._trader, stopping, quiet)
+            try:
+                how = await self._watch(self._trader, stopping, quiet)
+            except MarketGone:
+                if hasattr(self._trader, "core"):  # the run died with its market: nobody goes on with it
+                    self._trader.end(MARKET_GONE)
+                    journal.close(seal=True)
+                raise
             if how == ENDED:
                 self._trader.end(END_OF_DATA)
                 if lockstep is not None:
@@ -191,6 +199,8 @@ class TraderProcess:
             inbox=inbox,
             lockstep=lockstep,
             kill=self._kill,
+            same_market=check_market(self._options.venue, self._market.session),
+            was_taken=functools.partial(was_taken, self._folder),
         )
 
     async def _watch(self, trader: LiveTrader, stopping: Stopping, quiet: bool) -> str:

@@ -14,11 +14,17 @@ from typing import Any, Final
 import msgspec
 
 from kedge.domain.canonical import content_hash
-from kedge.domain.errors import IntegrityError
+from kedge.domain.errors import IntegrityError, KedgeError
+from kedge.domain.events import CommandGiven
+from kedge.domain.record import Step
+from kedge.domain.units import NS_PER_S
 from kedge.ops.state_folder import JOURNAL_NAME, run_folder
 from kedge.storage.journal_files import seal_path
+from kedge.storage.journal_reader import SqliteJournalReader
 
 NOTE: Final = "trade.json"
+LAST_RECORDS: Final = 10_000
+"""So many are searched for a command: a process that died before it could mark it as taken wrote few after it."""
 
 
 class RunNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +34,11 @@ class RunNote(msgspec.Struct, frozen=True, kw_only=True):
     settings_sha256: str
     market: str
     begun: str
+
+    @property
+    def begun_wall_ns(self) -> int:
+        """When, on the wall's clock."""
+        return int(datetime.fromisoformat(self.begun).timestamp()) * NS_PER_S
 
 
 def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], market: str, now: datetime) -> tuple[RunNote, bool]:
@@ -73,3 +84,14 @@ def unfinished(state_folder: Path, rung: str) -> list[RunNote]:
                 f"{path} cannot be read", why=str(error), fix="keep the folder as evidence and move it out of runs/"
             ) from None
     return found
+
+
+def was_taken(state_folder: Path, run_id: str, command_id: str) -> bool:
+    """Whether a run's journal holds a command of the inbox; one that cannot be read holds none, since a stop must not get lost."""
+    try:
+        with SqliteJournalReader(run_folder(state_folder, run_id) / JOURNAL_NAME) as reader:
+            records = reader.records(start_seq=max(0, reader.last_seq() - LAST_RECORDS))
+            events = (one.event for one in records if isinstance(one, Step))
+            return any(isinstance(event, CommandGiven) and event.command_id == command_id for event in events)
+    except KedgeError:
+        return False

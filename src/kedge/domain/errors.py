@@ -59,6 +59,12 @@ class Conflict(KedgeError):
     code = "CONFLICT"
 
 
+class MarketGone(Conflict):
+    """A simulated market was begun anew: prices, wallets and time are others. Reaction: end the run, begin another one."""
+
+    code = "MARKET_GONE"
+
+
 class IllegalTransition(KedgeError):
     """A report does not fit the order's state. Reaction: stop trading, the books disagree."""
 

@@ -7,15 +7,21 @@ filling and reconciliation speak one language. Unknown is None or `Unanswered`, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from kedge.domain.events import BarClosed, FeedGap, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, OrderKind, Side, TimeInForce
+
+NO_PERMIT: Final = "NO_PERMIT"
+"""Code of an order that was not sent because nobody permitted new risk."""
+
+NOT_LISTED: Final = "NOT_LISTED"
+"""Code of an order that was not sent because the venue lists the instrument no more."""
 
 
 class VenueOrderState(StrEnum):
@@ -167,7 +173,9 @@ class TradingVenue(Protocol):
     async def barrier(self) -> None:
         """Wait until everything the venue's private stream sent before this call has arrived."""
 
-    async def place(self, approved: ApprovedOrder) -> Answer: ...
+    async def place(self, approved: ApprovedOrder, *, is_permitted: Callable[[], bool] | None = None) -> Answer:
+        """Send an order, once. `is_permitted` is asked right before each signing, after every wait; False makes it `Refused`, unsent."""
+
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> Answer:
         """Ask for an order to be cancelled. `Refused` says the venue knows no such open order: it ended, or never came."""
 
@@ -175,7 +183,10 @@ class TradingVenue(Protocol):
         """Put a stop for the whole position at the venue, triggered by the mark; 0 removes it."""
 
     async def instruments(self, ids: Sequence[InstrumentId]) -> list[Instrument]:
-        """The records in force, with this account's fees."""
+        """The records in force, with this account's fees; what is not listed, or does not trade, is left out."""
+
+    def remember(self, records: Sequence[Instrument]) -> None:
+        """Read the rows of these instruments by these records from now on, whatever the venue lists: it has left their grid, or them."""
 
     async def open_orders(self) -> list[VenueOrder]: ...
     async def find_order(self, instrument: InstrumentId, client_order_id: str) -> VenueOrder | None:

@@ -117,6 +117,9 @@ class Decider:
             self._change(change.state, change.code, change.observed, change.limit)
 
     def _halt_on_trouble(self) -> None:
+        if self.state.halt_code == FLATTEN:  # it only reduces, and a halt would leave standing what a person wants closed
+            self._change(RiskState.REDUCE_ONLY, FLATTEN, self.state.last_trouble, "flat")
+            return
         code, _, detail = self.state.last_trouble.partition(" ")
         self._change(RiskState.HALTED, code, detail, "books that agree")
 

@@ -150,12 +150,13 @@ class Fold:
         if event.funding_id and not self.state.orders.is_new_strange(FUNDING_ID + event.funding_id):
             return
         state, slot = self.state, self._slots[event.instrument]
-        ours = funding_paid_e8(slot.position_lots, event.mark_e8, event.rate_e8, slot.spec.tick_e8, slot.spec.tick_value_e8)
-        if event.position_lots != slot.position_lots:
-            self._trouble(
-                "POSITION_DIFFERS", f"venue settled {event.position_lots} lots of {event.instrument}, we hold {slot.position_lots}"
-            )
-        state.differences += int(ours != event.paid_e8)
+        if all(ts_ns < event.ts_ns for ts_ns in state.gate.fills_ns):  # else our position is a later one than that which was settled
+            ours = funding_paid_e8(slot.position_lots, event.mark_e8, event.rate_e8, slot.spec.tick_e8, slot.spec.tick_value_e8)
+            if event.position_lots != slot.position_lots:
+                self._trouble(
+                    "POSITION_DIFFERS", f"venue settled {event.position_lots} lots of {event.instrument}, we hold {slot.position_lots}"
+                )
+            state.differences += int(ours != event.paid_e8)
         book_funding(state.account, event.paid_e8)
 
     def _cash(self, event: CashMoved) -> None:

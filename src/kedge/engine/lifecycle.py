@@ -51,6 +51,7 @@ NEXT: Final[dict[tuple[Status, Report], Status]] = {
     (_S.PENDING_NEW, _R.CANCELED): _S.CANCELED,  # so can the cancelled rest of an immediate order
     (_S.PENDING_NEW, _R.NO_REPLY): _S.UNKNOWN,  # a time-out is not a refusal: reconcile
     (_S.OPEN, _R.ACCEPTED): _S.OPEN,
+    (_S.OPEN, _R.REFUSED): _S.REJECTED,  # the venue's engine can refuse what was acknowledged
     (_S.OPEN, _R.PART_FILL): _S.OPEN,
     (_S.OPEN, _R.LAST_FILL): _S.FILLED,
     (_S.OPEN, _R.CANCEL_SENT): _S.PENDING_CANCEL,

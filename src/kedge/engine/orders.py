@@ -26,6 +26,7 @@ class OrderState(msgspec.Struct):
     leaves_lots: int
     venue_order_id: str = ""
     fill_ids: list[str] = []
+    filled_lots: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -87,8 +88,11 @@ class Orders:
                 why=f"the order is to {state.order.side} {state.order.instrument}",
                 fix="stop new risk and reconcile",
             )
-        self.report(fill.client_order_id, Report.PART_FILL if fill.leaves_lots else Report.LAST_FILL)
+        is_late = state.status is Status.FILLED and state.filled_lots + fill.qty_lots <= state.order.qty_lots
+        if not is_late:  # a part that was missed may be told after the last one
+            self.report(fill.client_order_id, Report.PART_FILL if fill.leaves_lots else Report.LAST_FILL)
         state.fill_ids.append(fill.fill_id)
+        state.filled_lots += fill.qty_lots
         state.leaves_lots = min(state.leaves_lots, fill.leaves_lots)  # parts can arrive out of order; what is left only shrinks
         return state
 

@@ -1,7 +1,7 @@
 """The inbox: what people tell a trader, in a file that outlives both sides.
 
-Rules: a command is durable when `put` returns; the trader journals it with its id before it marks it as taken, so that whichever side
-dies, it is taken once. Commands are taken in the order in which they were put.
+Rules: a command is durable when `put` returns; a run claims it, journals it with its id, and then marks it as taken. So whichever side
+dies, it is taken once: the claim says in whose journal to look. Commands are taken in the order in which they were put.
 """
 
 from __future__ import annotations
@@ -23,21 +23,25 @@ TEXT_CHARS_MAX: Final = 500
 _SCHEMA: Final = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     "CREATE TABLE commands (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, put_wall_ns INTEGER NOT NULL, "
-    "command TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0)",
+    "command TEXT NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0, "
+    "claimed_by TEXT NOT NULL DEFAULT '')",
 )
+_CLAIMS: Final = "ALTER TABLE commands ADD COLUMN claimed_by TEXT NOT NULL DEFAULT ''"
+"""For a file that was made before runs claimed their commands."""
 
 
-_WAITING: Final = "SELECT id, command, actor, reason, put_wall_ns FROM commands WHERE taken = 0 ORDER BY number"
+_WAITING: Final = "SELECT id, command, actor, reason, put_wall_ns, claimed_by FROM commands WHERE taken = 0 ORDER BY number"
 
 
 class InboxCommand(NamedTuple):
-    """One command that waits."""
+    """One command that waits; `claimed_by` is the run that was about to take it, empty where none was."""
 
     command_id: str
     command: Command
     actor: str
     reason: str
     put_wall_ns: int
+    claimed_by: str = ""
 
 
 class Inbox:
@@ -96,16 +100,17 @@ class Inbox:
         """Commands that nobody has taken, in order."""
         try:
             rows = self._db.execute(_WAITING).fetchall()
-            return [InboxCommand(name, Command(word), actor, reason, put) for name, word, actor, reason, put in rows]
+            return [InboxCommand(name, Command(word), actor, reason, put, run) for name, word, actor, reason, put, run in rows]
         except (sqlite3.Error, ValueError) as error:
             raise _damaged(self.path, error) from None
 
+    def claim(self, command_id: str, run_id: str) -> None:
+        """This run is about to journal the command: where it is not marked as taken, its journal says whether it was."""
+        self._write("UPDATE commands SET claimed_by = ? WHERE id = ?", run_id, command_id)
+
     def taken(self, command_id: str) -> None:
-        """This command stands in the journal."""
-        try:
-            self._db.execute("UPDATE commands SET taken = 1 WHERE id = ?", (command_id,))
-        except sqlite3.Error as error:
-            raise _failed(self.path, error) from None
+        """This command stands in the journal, or is for nobody any more."""
+        self._write("UPDATE commands SET taken = 1 WHERE id = ?", command_id)
 
     def is_taken(self, command_id: str) -> bool:
         """Whether the trader has taken this command."""
@@ -116,6 +121,12 @@ class Inbox:
         """Release the file."""
         with suppress(sqlite3.Error):
             self._db.close()
+
+    def _write(self, statement: str, *values: str) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from None
 
     def _prepare(self) -> None:
         try:
@@ -128,8 +139,11 @@ class Inbox:
             if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 for statement in _SCHEMA:
                     self._db.execute(statement)
+            columns = {row[1] for row in self._db.execute("PRAGMA table_info(commands)")}
+            if columns and "claimed_by" not in columns:
+                self._db.execute(_CLAIMS)
             self._db.execute("COMMIT")
-            self._db.execute("SELECT number, id, put_wall_ns, command, actor, reason, taken FROM commands LIMIT 1").fetchone()
+            self._db.execute("SELECT number, id, put_wall_ns, command, actor, reason, taken, claimed_by FROM commands LIMIT 1").fetchone()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
                 raise _failed(self.path, error) from None

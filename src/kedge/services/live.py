@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
-import msgspec
-
-from kedge.domain.errors import VenueUnavailable
-from kedge.domain.events import CommandGiven, InstrumentChanged, RunEnded
+from kedge.domain.events import Command, CommandGiven, RunEnded
 from kedge.domain.record import RunStarted
-from kedge.domain.venue import Stream, TradingVenue
+from kedge.domain.venue import TradingVenue
 from kedge.engine.engine import Engine
 from kedge.services.backtest import RunJournal
 from kedge.services.bar_gate import BarGate
@@ -26,11 +22,15 @@ from kedge.services.inbox import Inbox
 from kedge.services.kill_points import KillPoints, NoKillPoints
 from kedge.services.live_bars import Bars
 from kedge.services.live_books import Books
+from kedge.services.live_compare import Comparisons
 from kedge.services.live_core import LiveCore, Watcher
-from kedge.services.live_desk import Desk
+from kedge.services.live_desk import Desk, one_market
+from kedge.services.live_inbox import RunInbox, WasTaken
+from kedge.services.live_instruments import Instruments
+from kedge.services.live_life import Life
 from kedge.services.live_news import News
 from kedge.services.live_settings import LivePlan, LiveSettings
-from kedge.services.live_start import Begun, LiveStore, begin, instrument_changes
+from kedge.services.live_start import Begun, LiveStore, begin
 from kedge.services.live_step import InStep, LockStep
 from kedge.services.live_timers import Timers
 from kedge.services.permits import GRANT_EVERY_S, Permits
@@ -43,7 +43,7 @@ ENDED: Final = "ended"
 _log: Final = logging.getLogger("kedge.live")
 
 
-class LiveTrader:
+class LiveTrader(Life):
     """Trades one account until it is stopped, the market ends, or something fails.
 
     Parameters
@@ -58,6 +58,10 @@ class LiveTrader:
         The host's monotonic clock.
     lockstep : LockStep, optional
         Registered already.
+    same_market : callable, optional
+        Raises `MarketGone` where the exchange plays another market than this run's, `VenueUnavailable` where it does not say.
+    was_taken : callable, optional
+        Whether another run has journalled a command of the inbox.
 
     Attributes
     ----------
@@ -74,6 +78,7 @@ class LiveTrader:
     news: News
     books: Books
     timers: Timers
+    instruments: Instruments
 
     def __init__(
         self,
@@ -89,20 +94,20 @@ class LiveTrader:
         lockstep: LockStep | None = None,
         kill: KillPoints | None = None,
         strategy: Strategy | None = None,
+        same_market: Callable[[], Awaitable[None]] | None = None,
+        was_taken: WasTaken | None = None,
     ) -> None:
-        self.journal, self.plan, self.settings = journal, plan, settings
+        super().__init__(settings)
+        self.journal, self.plan = journal, plan
         self.permits, self.inbox, self.lockstep, self.monotonic_ns = permits, inbox, lockstep, monotonic_ns
         self.kill: KillPoints = kill or NoKillPoints()
         self.watchers: list[Watcher] = []
-        self.condition = "starting"
         self.started: RunStarted | None = None
         self._make_venue, self._stored, self._strategy = make_venue, stored, strategy
-        self._tasks: set[asyncio.Task[None]] = set()
         self._stepping: asyncio.Task[None] | None = None
-        self._ready, self._wanted, self._why = asyncio.Event(), asyncio.Event(), "start"
+        self._comparisons = Comparisons(self)
+        self._same_market, self._was_taken = same_market or one_market, was_taken
         self._commands: frozenset[str] = frozenset()
-        self._changes: list[InstrumentChanged] = []
-        self._done: asyncio.Future[str] | None = None
 
     # life -------------------------------------------------------------------------------------------------------------
 
@@ -123,34 +128,15 @@ class LiveTrader:
 
     async def ready(self) -> None:
         """Wait until the books have been compared for the first time and bars may pass."""
-        await self._ready.wait()
+        await self._comparisons.done.wait()
 
     @property
     def is_ready(self) -> bool:
-        return self._ready.is_set()
+        return self._comparisons.done.is_set()
 
     @property
     def engine(self) -> Engine:
         return self.core.engine
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run beside the rest; what it raises stops the trader."""
-        task = asyncio.get_running_loop().create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: work.close())  # cancelled before its first step
-        return task
-
-    def finish(self, how: str) -> None:
-        """Let `run` return."""
-        if self._done is not None and not self._done.done():
-            self._done.set_result(how)
-
-    def fail(self, error: BaseException) -> None:
-        """Stop everything with this error; the first one counts."""
-        self.condition = "failed"
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(error)
 
     def hold(self) -> None:
         """Let no bar pass any more and acknowledge none: a played market waits for whoever goes on with this run."""
@@ -162,19 +148,8 @@ class LiveTrader:
         """Record that the run is over; it cannot go on afterwards."""
         self.core.step(RunEnded(self.core.now_ns(), reason))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # whatever it is, nothing may go on after it
-            self.fail(error)
-
     async def _leave(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._end_tasks()
         if hasattr(self, "timers"):
             self.timers.close()
         if hasattr(self, "venue"):
@@ -183,17 +158,21 @@ class LiveTrader:
     # beginning --------------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        await self._patiently(self._connect, "connecting")
-        begun = await self._patiently(self._begin, "beginning")
+        await self.patiently(self._connect, "connecting")
+        begun = await self.patiently(self._begin, "beginning")
         self._compose(begun)
         self.permits.renew()
         self.spawn(self._renew())
         self.spawn(self.news.pump())
         if not begun.is_new:
-            await self._patiently(self._check_instruments, "checking instruments")
-        await self._reconcile()
-        self.spawn(self._read_inbox())
-        self._stepping = self.spawn(self._keep_reconciling() if self.lockstep is None else self._in_step(self.lockstep))
+            await self.patiently(self.instruments.check, "checking instruments")
+            if self.instruments.is_on_old_grid:
+                await self._comparisons.leave_old_grid()
+            self.instruments.change()  # before anything is booked that is counted in new lots
+        await self._comparisons.compare()
+        if self.inbox is not None:
+            self.spawn(self._read_inbox(self.inbox))
+        self._stepping = self.spawn(self._comparisons.keep_comparing() if self.lockstep is None else self._in_step(self.lockstep))
 
     async def _connect(self) -> None:
         venue = self._make_venue()
@@ -214,74 +193,26 @@ class LiveTrader:
         clock = VenueClock(self.monotonic_ns, max(state.ts_ns, plan.start_ts_ns or 0), speed=settings.speed, follows_wall=not in_step)
         self.core = core = LiveCore(begun.engine, self.journal, begun.seen, clock, self.kill, settings.snapshot_every)
         core.watchers, core.on_snapshot_due = self.watchers, self._snapshot_soon
-        self.desk = Desk(core, venue, self.permits, self.spawn, self.monotonic_ns, settings.lookup)
+        self.desk = Desk(
+            core, venue, self.permits, self.spawn, self.monotonic_ns, settings.lookup, begun.cancels,
+            sees=lambda: self._comparisons.sees, same_market=self._same_market,
+        )  # fmt: skip
+        self.instruments = Instruments(core, venue, self.desk)
         last = {slot.instrument: slot.ts_ns for slot in state.by_index}
         gate = BarGate(last, plan.interval_ns, history_bars=plan.history_bars)
         self.bars = Bars(core, venue, gate, plan.interval_ns, in_step=in_step, spawn=self.spawn)
         self.news = News(core, venue, self.desk, self.bars, settings, self.want_reconciliation, in_step=in_step)
-        self.books = Books(core, venue, self.desk, settings, self.news.drain)
-        self.timers = Timers(core, self.fail, armed=not in_step)
-
-    async def _patiently(self, work: Callable[[], Coroutine[Any, Any, Any]], condition: str) -> Any:
-        """Try until the venue answers, ever more slowly."""
-        wait_s = self.settings.retry_first_s
-        while True:
-            self.condition = condition
-            try:
-                return await work()
-            except VenueUnavailable as error:
-                self.condition = f"{condition}: {error.what}"
-                _log.warning("venue unavailable while %s: %s", condition, error, extra={"event": "venue_unavailable"})
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, self.settings.retry_max_s)
-
-    async def _check_instruments(self) -> None:
-        instruments = await self.venue.instruments([slot.instrument for slot in self.core.state.by_index])
-        self._changes = instrument_changes(self.engine, list(instruments), self.core.now_ns())
-
-    def _change_instruments(self) -> None:
-        """Take changed records over where no order is live; orders are counted in the old lots."""
-        waiting, self._changes = self._changes, []
-        for change in waiting:
-            name = change.instrument.instrument_id
-            if self.core.state.orders.of(name):
-                self._changes.append(change)
-                continue
-            _log.warning("instrument changed: %s", name, extra={"event": "instrument_changed"})
-            self.core.step(msgspec.structs.replace(change, ts_ns=self.core.now_ns()))
-
-    # reconciliation ---------------------------------------------------------------------------------------------------
+        self.books = Books(core, venue, self.desk, settings, self.news.drain, self.want_reconciliation, self._same_market)
+        self.timers = Timers(core, self.fail, lambda: gate.is_open, armed=not in_step)
 
     def want_reconciliation(self, why: str) -> None:
         """Have the books compared soon."""
-        self._why = why
-        self._wanted.set()
-
-    async def _reconcile(self) -> None:
-        """Compare until that is concluded; bars pass afterwards, unless the private stream went down meanwhile."""
-        why = self._why if self._wanted.is_set() or not self.is_ready else "routine"
-        self._wanted.clear()
-        while not (await self._patiently(lambda: self.books.reconcile(why), "reconciling")).conclusive:
-            await asyncio.sleep(self.settings.reading_gap_s)
-        self._change_instruments()
-        self.condition = "trading"
-        if self.news.streams[Stream.PRIVATE] or not self.is_ready:
-            self.bars.open()
-        self._ready.set()
-
-    async def _keep_reconciling(self) -> None:
-        every_s = self.settings.reconcile_every_ns / 1e9 / self.settings.speed
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(every_s, self.settings.reconcile_wall_min_s)):
-                    await self._wanted.wait()
-            await asyncio.sleep(self.settings.reading_gap_s)  # what one happening sends arrives piece by piece
-            await self._reconcile()
+        self._comparisons.want(why)
 
     async def _in_step(self, lockstep: LockStep) -> None:
         driver = InStep(
             self.core, self.venue, self.desk, self.bars, self.news, self.timers, self.settings,
-            reconcile=self._reconcile, is_wanted=self._wanted.is_set, monotonic_ns=self.monotonic_ns,
+            reconcile=self._comparisons.compare, is_wanted=lambda: self._comparisons.is_wanted, monotonic_ns=self.monotonic_ns,
         )  # fmt: skip
         await driver.run(lockstep)
         self.finish(ENDED)
@@ -293,22 +224,24 @@ class LiveTrader:
             self.permits.renew()
             await asyncio.sleep(GRANT_EVERY_S / 2)
 
-    async def _read_inbox(self) -> None:
-        while self.inbox is not None:
-            self.read_inbox(self.inbox)
+    async def _read_inbox(self, inbox: Inbox) -> None:
+        run_id = self.started.run_id if self.started is not None else ""
+        waiting = RunInbox(
+            inbox, run_id, begun_wall_ns=self.plan.begun_wall_ns, journalled=self._commands, was_taken=self._was_taken
+        )  # fmt: skip
+        while True:
+            for one in waiting.due():
+                self.command(CommandGiven(self.core.now_ns(), one.command, one.actor, one.reason, one.command_id))
             await asyncio.sleep(self.settings.inbox_every_s)
 
-    def read_inbox(self, inbox: Inbox) -> None:
-        """Take what waits in the inbox, each command once."""
-        for waiting in inbox.waiting():
-            if waiting.command_id not in self._commands:
-                self.command(CommandGiven(self.core.now_ns(), waiting.command, waiting.actor, waiting.reason, waiting.command_id))
-            inbox.taken(waiting.command_id)
-
     def command(self, given: CommandGiven) -> None:
-        """Give a command now."""
+        """Give a command now. After a resume nothing is sent before the books are compared."""
         _log.warning("command %s by %s: %s", given.command, given.actor, given.reason, extra={"event": "command"})
+        if given.command is Command.RESUME:
+            self.bars.close()
+            self.want_reconciliation("resume")
         self.core.step(given)
+        self.timers.arm()
 
     def _snapshot_soon(self) -> None:
         asyncio.get_running_loop().call_soon(self._snapshot)

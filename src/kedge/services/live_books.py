@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -16,11 +16,12 @@ import msgspec
 from kedge.domain.events import BooksDiffer, Command, CommandGiven, OrderAccepted
 from kedge.domain.venue import TradingVenue
 from kedge.engine.lifecycle import Status
-from kedge.risk.states import RiskState
+from kedge.risk.states import FLATTEN, RiskState
 from kedge.services.live_core import LiveCore
 from kedge.services.live_desk import Desk
 from kedge.services.live_settings import LiveSettings
 from kedge.services.reconcile import (
+    ORDER_ALIVE,
     Foreign,
     VenueBooks,
     adoptions,
@@ -78,10 +79,24 @@ class Books:
     ----------
     drain : callable
         Takes in all news that has arrived; returns how much private news there has been so far.
+    want : callable
+        Asks for another comparison soon, with the reason.
+    same_market : callable
+        Raises where what the venue has just said was said by another market.
     """
 
-    def __init__(self, core: LiveCore, venue: TradingVenue, desk: Desk, settings: LiveSettings, drain: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        core: LiveCore,
+        venue: TradingVenue,
+        desk: Desk,
+        settings: LiveSettings,
+        drain: Callable[[], int],
+        want: Callable[[str], None],
+        same_market: Callable[[], Awaitable[None]],
+    ) -> None:
         self._core, self._venue, self._desk, self._settings, self._drain = core, venue, desk, settings, drain
+        self._want, self._same_market = want, same_market
         self._lock = asyncio.Lock()
         self._known_foreign: set[str] = set()
         self._reported: set[tuple[str, str, str, int, int]] = set()
@@ -95,19 +110,25 @@ class Books:
         ------
         VenueUnavailable
             The venue could not be asked; what was found so far is booked, nothing is concluded.
+        MarketGone
+            Another market answered; nothing of it is booked.
         """
         async with self._lock:
             self._core.kill.reach("reconcile_begin")
             booked, steady = 0, _Steady()
             for reading in range(1, READINGS_MAX + 1):
+                data_ts_ns = self._core.clock.data_ts_ns
                 news, books = await self._read()
                 booked += self._book(books)
                 found = self._differ(books)
                 if not found:
-                    return self._conclude(why, reading, booked, ())
+                    return self._conclude(why, reading, booked, (), data_ts_ns)
                 moved = self._drain() != news or bool(self._desk.under_way)
                 if steady.count(found, moved=moved) >= STEADY or self._is_known(found, steady):
-                    return self._conclude(why, reading, booked, tuple(found))
+                    if self._settings.foreign is Foreign.ADOPT:
+                        booked += self._adopt(books)
+                        found = self._differ(books)
+                    return self._conclude(why, reading, booked, tuple(found), data_ts_ns)
                 await asyncio.sleep(self._settings.reading_gap_s * reading)
             self._core.kill.reach("reconcile_end")
             return Reconciled(self._core.now_ns(), why, READINGS_MAX, booked, (), False)
@@ -118,6 +139,7 @@ class Books:
         await self._venue.barrier()
         news = self._drain()
         books = await read_books(self._venue, self._core.seen.ask_from_ns())
+        await self._same_market()
         self._core.kill.reach("reconcile_after_reading")
         return news, books
 
@@ -138,20 +160,25 @@ class Books:
         for order in still_open(state, books):
             self._desk.cancel(order.order.client_order_id)
         if self._settings.foreign is Foreign.ADOPT:
-            self._adopt(books)
+            self._note_foreign(books)
         return core.steps - begin
 
-    def _adopt(self, books: VenueBooks) -> None:
-        core = self._core
-        for order in foreign_orders(core.state, books):
+    def _note_foreign(self, books: VenueBooks) -> None:
+        for order in foreign_orders(self._core.state, books):
             if order.venue_order_id not in self._known_foreign:
                 self._known_foreign.add(order.venue_order_id)
                 _log.warning("foreign order adopted", extra={"event": "foreign_order", "venue_order_id": order.venue_order_id})
+
+    def _adopt(self, books: VenueBooks) -> int:
+        """Take over positions whose difference has stayed; how many."""
+        core = self._core
+        begin = core.steps
         searched = {core.state.orders.by_id[name].order.instrument for name in self._desk.searching if name in core.state.orders.by_id}
         for event in adoptions(core.state, books, core.now_ns()):
             if getattr(event, "instrument", "") not in searched:
                 _log.warning("position adopted: %s", event, extra={"event": "foreign_position"})
                 core.step(event)
+        return core.steps - begin
 
     def _differ(self, books: VenueBooks) -> list[BooksDiffer]:
         core, settings = self._core, self._settings
@@ -159,26 +186,31 @@ class Books:
 
     def _is_known(self, found: list[BooksDiffer], steady: _Steady) -> bool:
         """Whether these very differences are reported and trading is halted already: they need no further proof."""
-        halted = self._core.state.risk_state is RiskState.HALTED
-        return steady.readings > 0 and halted and all(_key(report) in self._reported for report in found)
+        return steady.readings > 0 and self._is_stopped() and all(_key(report) in self._reported for report in found)
 
-    def _conclude(self, why: str, readings: int, booked: int, reports: tuple[BooksDiffer, ...]) -> Reconciled:
+    def _conclude(self, why: str, readings: int, booked: int, reports: tuple[BooksDiffer, ...], data_ts_ns: int) -> Reconciled:
         core = self._core
         for report in reports:
-            halted = core.state.risk_state is RiskState.HALTED
-            if not halted or _key(report) not in self._reported:
+            if not self._is_stopped() or _key(report) not in self._reported:
                 self._reported.add(_key(report))
                 _log.error("books differ: %s", report, extra={"event": "books_differ", "code": report.code})
                 core.step(report)
                 core.kill.reach("reconcile_mid_events")
         if not reports:
             self._reported.clear()
-            core.seen.agreed(core.clock.data_ts_ns)
+            core.seen.agreed(data_ts_ns)
+        for report in reports:
+            if report.code == ORDER_ALIVE:
+                self._desk.cancel_over(report.instrument, report.client_order_id, lambda: self._want("order alive"))
         self._no_order_rests_while_halted()
         core.kill.reach("reconcile_end")
         self.count += 1
         self.last = Reconciled(core.now_ns(), why, readings, booked, reports)
         return self.last
+
+    def _is_stopped(self) -> bool:
+        """Whether nothing is sent but what closes positions: a difference that was reported needs no second report until that ends."""
+        return self._core.state.risk_state is RiskState.HALTED or self._core.state.halt_code == FLATTEN
 
     def _no_order_rests_while_halted(self) -> None:
         """An order that arrived after all while trading was halted is cancelled; its cancel is recorded like any other."""

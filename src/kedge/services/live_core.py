@@ -41,7 +41,7 @@ class LiveCore:
         self.on_timers: Callable[[], None] = _nobody
         self.on_snapshot_due: Callable[[], None] = _nobody
         self.steps = 0
-        self._snapshot_every, self._next_snapshot = snapshot_every, snapshot_every
+        self._snapshot_every, self._next_snapshot, self._snapshot_due = snapshot_every, snapshot_every, False
 
     def now_ns(self) -> int:
         """Venue time for events that carry none of their own."""
@@ -81,14 +81,15 @@ class LiveCore:
         self.changed.set()
         for watcher in self.watchers:
             watcher(event, outputs)
-        if self.steps == self._next_snapshot:
+        if self.steps >= self._next_snapshot and not self._snapshot_due:  # a step within a step can pass the number
+            self._snapshot_due = True
             self.on_snapshot_due()
 
     def save_snapshot(self) -> None:
         """Keep the engine's state as of the last record."""
         self.kill.reach("before_snapshot")
         self.journal.save_snapshot(self.journal.count - 1, self.engine.snapshot())
-        self._next_snapshot = self.steps + self._snapshot_every
+        self._next_snapshot, self._snapshot_due = self.steps + self._snapshot_every, False
         self.kill.reach("after_snapshot")
 
 

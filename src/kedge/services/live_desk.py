@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, Final
 
-from kedge.domain.errors import KedgeError
+from kedge.domain.errors import KedgeError, MarketGone
 from kedge.domain.events import (
     BooksDiffer,
-    Event,
     OrderAccepted,
     OrderCanceled,
     OrderFilled,
@@ -26,7 +25,7 @@ from kedge.domain.events import (
 from kedge.domain.instrument import InstrumentId
 from kedge.domain.orders import ApprovedOrder
 from kedge.domain.outputs import CancelSent, OrderSent, Output
-from kedge.domain.venue import Answer, Refused, Taken, TradingVenue, Unanswered, VenueOrder, VenueOrderState
+from kedge.domain.venue import NO_PERMIT, NOT_LISTED, Answer, Refused, Taken, TradingVenue, Unanswered, VenueOrder, VenueOrderState
 from kedge.engine.lifecycle import Status
 from kedge.engine.orders import OrderState
 from kedge.services.live_core import LiveCore
@@ -34,13 +33,14 @@ from kedge.services.lookup import Absent, LookupPace, Shown, look_up
 from kedge.services.permits import Permits, may_add_risk
 from kedge.services.reconcile import ORDER_VANISHED
 
-NO_PERMIT: Final = "NO_PERMIT"
-"""Code of an order that was not sent because nobody permitted new risk."""
-
 _ARRIVED: Final = frozenset({Status.OPEN, Status.FILLED, Status.CANCELED})
 _log: Final = logging.getLogger("kedge.live")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+async def one_market() -> None:
+    """A real venue never begins another market."""
 
 
 class Desk:
@@ -52,19 +52,42 @@ class Desk:
         Starts a task whose failure stops the trader.
     monotonic_ns : callable
         The clock that permits are measured on.
+    wanted_gone : collection of str
+        Orders whose cancel was sent by a process before this one: one that turns up after all is cancelled again.
+    sees : callable
+        Whether the books were compared since the private stream was interrupted; until then no new risk is signed.
+    same_market : callable
+        Raises where what the venue has just said was said by another market.
+
+    Attributes
+    ----------
+    unlisted : frozenset of str
+        Instruments that the venue lists no more.
     """
 
     def __init__(
-        self, core: LiveCore, venue: TradingVenue, permits: Permits, spawn: Spawn, monotonic_ns: Callable[[], int], pace: LookupPace
+        self,
+        core: LiveCore,
+        venue: TradingVenue,
+        permits: Permits,
+        spawn: Spawn,
+        monotonic_ns: Callable[[], int],
+        pace: LookupPace,
+        wanted_gone: Collection[str] = (),
+        *,
+        sees: Callable[[], bool] = lambda: True,
+        same_market: Callable[[], Awaitable[None]] = one_market,
     ) -> None:
         self._core, self._venue, self._permits, self._spawn = core, venue, permits, spawn
         self._monotonic_ns, self._pace = monotonic_ns, pace
+        self._sees, self._same_market = sees, same_market
+        self.unlisted: frozenset[str] = frozenset()
         self.placing: dict[str, asyncio.Task[None]] = {}
         self.canceling: dict[str, asyncio.Task[None]] = {}
         self.searching: dict[str, asyncio.Task[None]] = {}
         self.sent = 0
         self.vanished: set[str] = set()
-        self._wanted_gone: set[str] = set()
+        self._wanted_gone = set(wanted_gone)
         core.send = self.send
 
     @property
@@ -74,19 +97,20 @@ class Desk:
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Carry out one step's outputs."""
-        unpermitted: list[OrderSent] = []
+        refused: list[OrderSent] = []
         for output in outputs:
             kind = type(output)
             if kind is OrderSent:
                 approved = output.approved  # type: ignore[union-attr]
-                if approved.order.reduce_only or may_add_risk(self._permits, self._monotonic_ns()):
+                listed = approved.order.instrument not in self.unlisted
+                if approved.order.reduce_only or (listed and self._may_add_risk()):
                     self._place(approved)
                 else:
-                    unpermitted.append(output)  # type: ignore[arg-type]
+                    refused.append(output)  # type: ignore[arg-type]
             elif kind is CancelSent:
                 self.cancel(output.client_order_id)  # type: ignore[union-attr]
-        for refused in unpermitted:
-            self._refuse_unpermitted(refused.approved)
+        for one in refused:
+            self._refuse(one.approved)
 
     def cancel(self, client_order_id: str) -> None:
         """Ask the venue to cancel an order of ours; once at a time, and again if it shows up later."""
@@ -107,6 +131,9 @@ class Desk:
 
     # placing ----------------------------------------------------------------------------------------------------------
 
+    def _may_add_risk(self) -> bool:
+        return self._sees() and may_add_risk(self._permits, self._monotonic_ns())
+
     def _place(self, approved: ApprovedOrder) -> None:
         if self._core.kill.armed:
             self._core.kill.reach("before_send")
@@ -116,22 +143,29 @@ class Desk:
         self.placing[name] = task
         task.add_done_callback(lambda _: self.placing.pop(name, None))
 
-    def _refuse_unpermitted(self, approved: ApprovedOrder) -> None:
+    def _refuse(self, approved: ApprovedOrder) -> None:
+        name, code = approved.order.client_order_id, NO_PERMIT
         age = self._permits.granted_ns
-        why = "no permit was granted yet" if age is None else f"the newest permit is {(self._monotonic_ns() - age) / 1e9:.1f} s old"
-        _log.warning("order not sent: %s", why, extra={"event": "no_permit", "client_order_id": approved.order.client_order_id})
-        self._core.step(OrderRejected(self._core.now_ns(), approved.order.client_order_id, NO_PERMIT, why))
+        if approved.order.instrument in self.unlisted:
+            code, why = NOT_LISTED, f"the venue lists {approved.order.instrument} no more"
+        elif not self._sees():
+            why = "the private stream was interrupted, and the books were not compared since"
+        else:
+            why = "no permit was granted yet" if age is None else f"the newest permit is {(self._monotonic_ns() - age) / 1e9:.1f} s old"
+        _log.warning("order not sent: %s", why, extra={"event": code.lower(), "client_order_id": name})
+        self._core.step(OrderRejected(self._core.now_ns(), name, code, why))
 
     async def _placing(self, approved: ApprovedOrder) -> None:
         kill, name = self._core.kill, approved.order.client_order_id
+        placing = _answered(self._venue.place(approved, is_permitted=None if approved.order.reduce_only else self._may_add_risk))
         if kill.armed:
-            request = asyncio.ensure_future(_answered(self._venue.place(approved)))
+            request = asyncio.ensure_future(placing)
             await asyncio.sleep(0)
             kill.reach("after_send")
             answer = await request
             kill.reach("before_answer_commit")
         else:
-            answer = await _answered(self._venue.place(approved))
+            answer = await placing
         self.placing.pop(name, None)
         self._answer(name, answer)
         kill.reach("after_answer_commit")
@@ -178,9 +212,21 @@ class Desk:
             self._core.kill.reach("before_cancel")
         answer = await _answered(self._venue.cancel(instrument, name))
         if not isinstance(answer, Taken) and order.is_live:
-            why = answer.why if isinstance(answer, Unanswered) else f"{answer.code} {answer.reason}"
-            _log.info("cancel not taken: %s", why, extra={"event": "cancel_not_taken", "client_order_id": name})
+            _log.info("cancel not taken: %s", answer, extra={"event": "cancel_not_taken", "client_order_id": name})
             self.search(name)
+
+    def cancel_over(self, instrument: InstrumentId, name: str, then: Callable[[], None]) -> None:
+        """Ask the venue to cancel an order that is over in our books and rests there; `then` is called when it took that."""
+        if name not in self.canceling:
+            task = self._spawn(self._canceling_over(instrument, name, then))
+            self.canceling[name] = task
+            task.add_done_callback(lambda _: self.canceling.pop(name, None))
+
+    async def _canceling_over(self, instrument: InstrumentId, name: str, then: Callable[[], None]) -> None:
+        answer = await _answered(self._venue.cancel(instrument, name))
+        _log.warning("order that is over here cancelled there: %s", answer, extra={"event": "order_alive", "client_order_id": name})
+        if isinstance(answer, Taken):
+            then()
 
     # looking up -------------------------------------------------------------------------------------------------------
 
@@ -190,6 +236,9 @@ class Desk:
             self._core.kill.reach("lookup")
             try:
                 found = await look_up(self._venue, order.order, self._core.seen.ask_from_ns(), self._pace)
+                await self._same_market()
+            except MarketGone:
+                raise
             except KedgeError as error:
                 _log.warning("order not looked up: %s", error.what, extra={"event": "lookup_failed", "client_order_id": name})
                 await asyncio.sleep(wait_s)
@@ -218,6 +267,8 @@ class Desk:
         if order.status is Status.UNKNOWN:
             _log.info("order proven absent", extra={"event": "order_absent", "client_order_id": name})
             self._core.step(OrderProvenAbsent(ts_ns, name))
+        elif order.status is Status.PENDING_CANCEL and name in self.vanished:  # reported, its cancel found nothing, and it is absent still
+            self._core.step(OrderCanceled(ts_ns, name, ORDER_VANISHED))
         elif order.is_live and name not in self.vanished:
             self.vanished.add(name)
             _log.error("order vanished", extra={"event": "order_vanished", "client_order_id": name})
@@ -232,13 +283,10 @@ class Desk:
             return
         if theirs.cum_lots > sum(fill.qty_lots for fill in fills) and theirs.cum_lots > order.order.qty_lots - order.leaves_lots:
             return  # its trades are not in the venue's lists yet: look again
-        event: Event | None = None
         if theirs.state is VenueOrderState.CANCELED:
-            event = OrderCanceled(ts_ns, name, theirs.reason or "CANCELED")
+            self._core.step(OrderCanceled(ts_ns, name, theirs.reason or "CANCELED"))
         elif theirs.state is VenueOrderState.REJECTED:
-            event = OrderRejected(ts_ns, name, theirs.reason or "REJECTED", theirs.reason)
-        if event is not None:
-            self._core.step(event)
+            self._core.step(OrderRejected(ts_ns, name, theirs.reason or "REJECTED", theirs.reason))
 
 
 async def _answered(request: Coroutine[Any, Any, Answer]) -> Answer:

@@ -32,6 +32,8 @@ class News:
     ----------
     streams : dict
         Which streams are connected.
+    interruptions : int
+        How often the private stream went down or came back.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class News:
         self.wallet: VenueWallet | None = None
         self._core, self._venue, self._desk, self._bars, self._settings = core, venue, desk, bars, settings
         self._want, self._in_step = want, in_step
-        self._private = 0
+        self.interruptions = self._private = 0
 
     async def pump(self) -> None:
         """Take in news for ever."""
@@ -83,9 +85,14 @@ class News:
             self._down(news)
 
     def _order(self, event: OrderNews) -> None:
-        if isinstance(event, OrderFilled | FundingSettled):
+        if isinstance(event, FundingSettled) and self._is_unexplained(event):
+            self._want("settlement")
+        elif isinstance(event, OrderFilled | FundingSettled):
             self._core.step(ours_or_adopted(self._core.state, event, self._settings.foreign))
-            return
+        else:
+            self._report(event)
+
+    def _report(self, event: OrderAccepted | OrderRejected | OrderCanceled) -> None:
         order = self._core.state.orders.by_id.get(event.client_order_id)
         if order is None:
             self._foreign(event)
@@ -93,6 +100,11 @@ class News:
             self._desk.accepted(event)
         elif order.is_live:
             self._core.step(event)
+
+    def _is_unexplained(self, event: FundingSettled) -> bool:
+        """Whether a position was settled that is not ours: fills may be missing, which the comparison books before the settlement."""
+        slot = self._core.state.slots.get(event.instrument)
+        return slot is not None and slot.position_lots != event.position_lots
 
     def _foreign(self, event: OrderNews) -> None:
         """News of an order that is not ours: the venue's list says what it is, so the books are compared."""
@@ -116,6 +128,7 @@ class News:
     def _up(self, news: StreamUp) -> None:
         self.streams[news.stream] = True
         if news.again:
+            self.interruptions += int(news.stream is Stream.PRIVATE)
             _log.warning("%s stream back", news.stream, extra={"event": "stream_up"})
             self._core.kill.reach("reconnect")
             self._want(f"{news.stream} stream back")
@@ -124,4 +137,5 @@ class News:
         self.streams[news.stream] = False
         _log.warning("%s stream down: %s", news.stream, news.why, extra={"event": "stream_down"})
         if news.stream is Stream.PRIVATE:
+            self.interruptions += 1
             self._bars.close()

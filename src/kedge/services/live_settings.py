@@ -27,6 +27,8 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
         Venue time now, as the exchange told it; None takes the wallet's timestamp.
     run_id : str
         The run's name where whoever composes it has one; '' names it by its content.
+    begun_wall_ns : int
+        When the run was begun, on the wall's clock: commands given before are another run's. 0 where nobody knows.
     history_bars : int
         Bars to fetch before the first one, so that features are warm sooner.
     """
@@ -49,6 +51,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     assumptions: dict[str, str] = {}
     start_ts_ns: int | None = None
     run_id: str = ""
+    begun_wall_ns: int = 0
     history_bars: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 

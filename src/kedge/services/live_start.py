@@ -13,16 +13,18 @@ from kedge.domain.canonical import content_hash
 from kedge.domain.errors import Conflict, InvalidInput
 from kedge.domain.events import InstrumentChanged
 from kedge.domain.instrument import Instrument
-from kedge.domain.record import RunStarted
+from kedge.domain.outputs import CancelSent
+from kedge.domain.record import RunStarted, Step
 from kedge.domain.units import E8
 from kedge.domain.venue import TradingVenue
 from kedge.engine.engine import Engine
+from kedge.engine.lifecycle import Status
 from kedge.engine.settings import EngineSettings
 from kedge.services.backtest import RunJournal, engine_of, plain_params
 from kedge.services.live_settings import LivePlan
 from kedge.services.reconcile import cash_of
 from kedge.services.recovery import StoredRun, first_of, recover
-from kedge.services.seen import Seen, id_of, rebuild
+from kedge.services.seen import SCAN_RECORDS_MAX, Seen, id_of, rebuild
 from kedge.strategy.base import Strategy
 
 _NO_LAW: Final = ("valid_from_ns", "price_max_ticks", "position_max_lots")
@@ -36,6 +38,7 @@ class Begun(msgspec.Struct, frozen=True):
     engine: Engine
     seen: Seen
     commands: frozenset[str]
+    cancels: frozenset[str]
     is_new: bool
 
 
@@ -61,7 +64,7 @@ async def begin(venue: TradingVenue, journal: RunJournal, stored: LiveStore, pla
         return _go_on(journal, stored, plan, strategy)
     started = await _first_record(venue, plan)
     journal.start(started)
-    return Begun(started, engine_of(started, strategy), _seen(started), frozenset(), True)
+    return Begun(started, engine_of(started, strategy), _seen(started), frozenset(), frozenset(), True)
 
 
 def _go_on(journal: RunJournal, stored: LiveStore, plan: LivePlan, strategy: Strategy | None) -> Begun:
@@ -74,11 +77,23 @@ def _go_on(journal: RunJournal, stored: LiveStore, plan: LivePlan, strategy: Str
             )
         engine = recover(reader, strategy=strategy)
         seen, commands = rebuild(reader, journal.count, _seen(started))
+        cancels = _cancels_sent(reader, journal.count, engine)
     finally:
         close = getattr(reader, "close", None)
         if close is not None:
             close()
-    return Begun(started, engine, seen, commands, False)
+    return Begun(started, engine, seen, commands, cancels, False)
+
+
+def _cancels_sent(journal: StoredRun, count: int, engine: Engine) -> frozenset[str]:
+    """Orders of unknown fate whose cancel was sent: only the journal's outputs tell, since such an order stays UNKNOWN."""
+    slots, orders = engine.state.by_index, engine.state.orders
+    unknown = {name for slot in slots for name, order in orders.of(slot.instrument).items() if order.status is Status.UNKNOWN}
+    if not unknown:
+        return frozenset()
+    steps = (record for record in journal.records(start_seq=max(1, count - SCAN_RECORDS_MAX)) if isinstance(record, Step))
+    sent = (output.client_order_id for step in steps for output in step.outputs if isinstance(output, CancelSent))
+    return frozenset(unknown.intersection(sent))
 
 
 def _seen(started: RunStarted) -> Seen:

@@ -72,14 +72,15 @@ class InStep:
         while not (released := await lockstep.next_bar()).ended:
             ts_ns = released.venue_ms * NS_PER_MS
             await self._bars.arrived(ts_ns, released.bars, self._settings.bars_wait_s, self._news.drain)
-            await self.settle()
-            if self._is_wanted() or not self._bars.gate.is_open or self._is_due(ts_ns):
+            is_blind = not await self.settle()
+            if is_blind or self._is_wanted() or not self._bars.gate.is_open or self._is_due(ts_ns):
                 await self._compare()
                 self._wall_ns, self._ts_ns = self._monotonic_ns(), ts_ns
             self._core.clock.saw(ts_ns)
             self._timers.fire()
             self._bars.release()
-            await self.settle()
+            if self._desk.under_way or self._desk.searching:  # else nothing can come: the market stands still
+                await self.settle()
             self._core.kill.reach("before_ack")
             await lockstep.acknowledge(released.seq)
             self._core.kill.reach("after_ack")
@@ -91,8 +92,11 @@ class InStep:
             await asyncio.sleep(self._settings.reading_gap_s)
             await self._reconcile()
 
-    async def settle(self) -> None:
-        """Wait until every request is answered, every search is done, and everything the venue has sent is taken in."""
+    async def settle(self) -> bool:
+        """Wait until every request is answered, every search is done, and everything the venue has sent is taken in, as far as time allows.
+
+        False where the streams do not answer: nobody knows then what the venue has sent.
+        """
         deadline_ns = self._monotonic_ns() + int(self._settings.answers_wait_s * NS_PER_S)
         while (now_ns := self._monotonic_ns()) < deadline_ns:
             pending = [*self._desk.under_way, *self._desk.searching.values()]
@@ -103,10 +107,11 @@ class InStep:
             try:
                 await self._venue.barrier()
             except VenueUnavailable:
-                return  # the private stream is being connected again, and the books are compared then
+                return False
             self._news.drain()
             if self._core.steps == before and not self._desk.under_way and not self._desk.searching:
-                return
+                break
+        return True
 
     def _is_due(self, ts_ns: int) -> bool:
         wall_due = self._monotonic_ns() - self._wall_ns >= self._settings.reconcile_wall_min_s * NS_PER_S

@@ -54,12 +54,24 @@ async def read_books(venue: TradingVenue, since_ts_ns: int) -> VenueBooks:
     Raises
     ------
     VenueUnavailable
-        One of the questions was not answered; nothing is known then.
+        One of the questions was not answered; nothing is known then, and the others are not waited for.
     """
-    orders, executions, ledger, positions, wallet = await asyncio.gather(
-        venue.open_orders(), venue.executions(since_ts_ns), venue.ledger(since_ts_ns), venue.positions(), venue.wallet()
+    try:
+        async with asyncio.TaskGroup() as group:
+            orders = group.create_task(venue.open_orders())
+            executions = group.create_task(venue.executions(since_ts_ns))
+            ledger = group.create_task(venue.ledger(since_ts_ns))
+            positions = group.create_task(venue.positions())
+            wallet = group.create_task(venue.wallet())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return VenueBooks(
+        orders=orders.result(),
+        executions=executions.result(),
+        ledger=ledger.result(),
+        positions=positions.result(),
+        wallet=wallet.result(),
     )
-    return VenueBooks(orders=orders, executions=executions, ledger=ledger, positions=positions, wallet=wallet)
 
 
 def missed(state: EngineState, books: VenueBooks, seen: Seen, foreign: Foreign) -> list[Event]:

@@ -1,7 +1,8 @@
 """Which executions, settlements and ledger entries are in the books already, by the venue's ids.
 
-Rules: an id is remembered for as long as the venue could be asked for it again, which is everything since the watermark less the overlap.
-What lies before that has been compared with the venue's books and found equal.
+Rules: an id is remembered for as long as the venue could be asked for it again, which is everything since the watermark less the overlap;
+what lies before that has been compared with the venue's books and found equal. The newest `KEPT` ids stay in any case, since a frame can be
+late by more than that. When the books were last equal is in no journal, so after a restart the last day is asked for once more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from kedge.domain.units import NS_PER_S
 
 OVERLAP_NS: Final = 120 * NS_PER_S
 """How far before the watermark executions are asked for again: longer than any row takes to appear in the venue's history."""
+
+RESTART_NS: Final = 86_400 * NS_PER_S
+"""How far back a restart asks, from the newest record on: longer than the books ever go without being compared."""
+
+KEPT: Final = 4_096
+"""Ids that are remembered however old they are: at many times the wall's speed a frame that is seconds late is hours late."""
 
 PAGE_RECORDS: Final = 4_096
 SCAN_RECORDS_MAX: Final = 200_000
@@ -75,37 +82,35 @@ class Seen:
         return max(self.begin_ts_ns, self.watermark_ns - OVERLAP_NS)
 
     def agreed(self, ts_ns: int) -> None:
-        """The books were compared at this time and agreed: older ids than twice the overlap may go."""
+        """The books were compared at this time and agreed: older ids than twice the overlap may go, but for the newest ones."""
         self.watermark_ns = max(self.watermark_ns, ts_ns)
         until = self.watermark_ns - 2 * OVERLAP_NS
-        while self._order and self._order[0][0] < until:
+        while len(self._order) > KEPT and self._order[0][0] < until:
             self._ids.discard(self._order.popleft()[1])
 
 
 def rebuild(journal: Records, count: int, seen: Seen) -> tuple[Seen, frozenset[str]]:
     """Ids and watermark as a journal's last records give them, added to `seen`, and the ids of the commands taken there.
 
-    Reads backwards from the end: to the last execution and twice the overlap before it, or through `SCAN_RECORDS_MAX` records without one.
+    Reads backwards from the end, through `RESTART_NS` and twice the overlap, and at most `SCAN_RECORDS_MAX` records; what lies before the
+    last page read is not asked for either, because nobody would know it again.
     """
     found: list[Event] = []
     commands: set[str] = set()
-    newest = None
+    newest = reached = seen.watermark_ns
     stop = count
-    while stop > 1:
+    while stop > 1 and count - stop < SCAN_RECORDS_MAX:
         start = max(1, stop - PAGE_RECORDS)
         page = _page(journal, start, stop)
         commands.update(name for event in page if (name := getattr(event, "command_id", "")))
-        booked = [event for event in page if id_of(event)]
-        found += reversed(booked)
-        if newest is None and booked:
-            newest = max(event.ts_ns for event in booked)
+        found += reversed([event for event in page if id_of(event)])
+        reached = max((event.ts_ns for event in page), default=reached)
+        newest = max(newest, reached)
         stop = start
-        over = newest is not None and page and page[0].ts_ns < newest - 2 * OVERLAP_NS
-        if over or count - stop >= SCAN_RECORDS_MAX:
-            if newest is None:
-                newest = page[0].ts_ns
+        if reached < newest - RESTART_NS - 2 * OVERLAP_NS:
             break
-    seen.watermark_ns = max(seen.watermark_ns, newest or 0)
+    known_from = reached + OVERLAP_NS if stop > 1 else 0
+    seen.watermark_ns = max(seen.watermark_ns, newest - RESTART_NS, known_from)
     for event in reversed(found):
         seen.add(event)
     return seen, frozenset(commands)

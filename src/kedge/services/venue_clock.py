@@ -49,8 +49,13 @@ class VenueClock:
             self._last_ns = now
         return self._last_ns
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether the wall does not move it now: in lock-step, and before any data."""
+        return not self.follows_wall or self._seen_ns is None
+
     def wall_s_until(self, ts_ns: int) -> float:
-        """How much wall time passes until this venue time; 0 when it is over."""
+        """How much wall time passes until this venue time, where the wall moves it; 0 when it is over."""
         return max(0, ts_ns - self.now_ns()) / (1e9 * self.speed)
 
     @property

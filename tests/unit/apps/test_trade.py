@@ -20,21 +20,24 @@ from kedge.apps import trade, trade_process
 from kedge.apps.exchange import Options as ExchangeOptions
 from kedge.apps.exchange import build_server
 from kedge.apps.exchange_market import chosen_market
+from kedge.apps.exit_codes import CONFLICT, exit_code_for
 from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping
 from kedge.apps.trade_market import Market, ask_market
 from kedge.apps.trade_plan import Options
 from kedge.apps.trade_process import TraderProcess, was_ended
 from kedge.apps.trade_report import streams_down
-from kedge.apps.trade_run_folder import find_or_make_run, unfinished
-from kedge.domain.errors import IntegrityError, InvalidInput, VenueUnavailable
-from kedge.domain.events import Command, CommandGiven, RunEnded
+from kedge.apps.trade_run_folder import find_or_make_run, unfinished, was_taken
+from kedge.apps.up_parts import POLICY
+from kedge.domain.errors import IntegrityError, InvalidInput, MarketGone, VenueUnavailable
+from kedge.domain.events import BooksDiffer, Command, CommandGiven, RunEnded
 from kedge.ops.config import Config, load_config
 from kedge.ops.logs import compliance_id
 from kedge.ops.paper_keys import load_or_create_paper_keys
 from kedge.ops.trader_status import read_trader_status, trader_lock
 from kedge.services.inbox import Inbox
 from kedge.services.kill_points import NoKillPoints
+from kedge.storage.journal_files import seal_path
 from kedge.venues.exchange.clocks import UNPACED_SPEED
 
 from .market_files import kedge, refused, steps
@@ -56,13 +59,13 @@ def config_of(state: Path) -> Config:
 
 
 @asynccontextmanager
-async def exchange(state: Path, bars: int, *, speed: int = UNPACED_SPEED, wait_for: int = 1):
+async def exchange(state: Path, bars: int, *, speed: int = UNPACED_SPEED, wait_for: int = 1, port: int = 0):
     """The exchange of a state folder, as `kedge exchange serve` would compose it."""
     config = config_of(state)
     chosen = chosen_market(config, "synthetic", bars=bars, funding=(), symbols=["BTCUSDT"])
     options = ExchangeOptions("127.0.0.1", 0, speed, wait_for, False, True)
     server = build_server(config, chosen, options, load_or_create_paper_keys(state), None, 0)
-    port = await server.start("127.0.0.1", 0)
+    port = await server.start("127.0.0.1", port)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -242,6 +245,52 @@ def test_a_command_in_the_inbox_reaches_the_engine(desk: Desk, state: Path) -> N
     status = run(main)
     assert status["risk_state"] == "halted"
     assert [event.actor for event, _ in desk.steps_of(status["run_id"]) if isinstance(event, CommandGiven)] == ["ann"]
+
+
+@pytest.mark.parametrize("speed", [1, UNPACED_SPEED])
+def test_a_run_ends_with_its_market_and_the_next_start_begins_another_one(desk: Desk, state: Path, speed: int) -> None:
+    wait_for = int(speed != 1)
+
+    async def main() -> tuple[dict[str, Any], str, dict[str, Any]]:
+        async with exchange(state, 10_000, speed=speed, wait_for=wait_for) as url:
+            process, stopping = desk.process(url), Stopping()
+            running = asyncio.create_task(process.run(stopping, quiet=True))
+            await until(lambda: process.status()["phase"] == "trading", running)
+            first = process.status()
+        async with exchange(state, 10_000, speed=speed, wait_for=wait_for, port=int(url.rpartition(":")[2])):
+            with pytest.raises(MarketGone, match="another market"):
+                await running
+            again, stopping = desk.process(url), Stopping()
+            going = asyncio.create_task(again.run(stopping, quiet=True))
+            await until(lambda: again.status()["phase"] == "trading", going)
+            stopping.ask("STOPPED_BY_TEST")
+            return first, process.status()["problem"], await going
+
+    first, problem, second = run(main)
+    assert "start the trader again" in problem
+    assert second["run_id"] != first["run_id"]
+    journal = state / "runs" / first["run_id"] / "journal.sqlite"
+    assert seal_path(journal).exists()
+    events = [event for event, _ in desk.steps_of(first["run_id"])]
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].reason == "MARKET_GONE"
+    assert not any(isinstance(event, BooksDiffer) for event in events)
+    assert exit_code_for(MarketGone("x")) == CONFLICT
+    assert CONFLICT not in POLICY.final_codes
+
+
+def test_a_command_that_a_dead_run_journalled_is_found_in_its_journal(desk: Desk, state: Path) -> None:
+    with Inbox(state / INBOX_NAME) as inbox:
+        name = inbox.put(Command.HALT, "ann", "drill", wall_ns=1)
+
+    async def main() -> dict[str, Any]:
+        async with exchange(state, 12) as url:
+            return await desk.process(url).run(Stopping(), quiet=True)
+
+    run_id = run(main)["run_id"]
+    assert was_taken(state, run_id, name)
+    assert not was_taken(state, run_id, "another")
+    assert not was_taken(state, "paper-none", name)
 
 
 def test_at_the_walls_speed_nothing_is_registered(desk: Desk, state: Path) -> None:

@@ -346,6 +346,14 @@ def test_funding_is_booked_as_the_venue_gives_it() -> None:
     assert one.state.account_view[FUNDING] == 20_000_006, "money moved all the same"
 
 
+def test_a_settlement_told_after_a_later_fill_is_not_compared_with_the_position_of_now() -> None:
+    one, _, made = entered()
+    one.step(filled(made, T0 + MINUTE + 2, 1_000))
+    known = one.state.differences
+    assert halt_of(one.step(FundingSettled(T0 + MINUTE + 1, AAA, 10_000, 100 * E8, 0, 7))) == ""
+    assert (one.state.account_view[FUNDING], one.state.differences) == (7, known)
+
+
 def test_a_fill_away_from_a_stale_mark_is_no_new_peak() -> None:
     one, wish, made = entered()
     one.step(filled(made, T0 + MINUTE + 1, 900))  # the market gapped down before our mark heard of it

@@ -36,7 +36,7 @@ COLUMNS = (
 )
 DRAWING = {  # accepted, refused, part fill, last fill, cancel sent, canceled, no reply, proven absent
     "N": "O R O F P C U -",
-    "O": "O - O F P C O -",
+    "O": "O R O F P C O -",
     "P": "P R P F P C U -",
     "U": "O R O F U C U A",
     "F": "F - - - - F F -",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,6 +130,7 @@ class World:
         plan: dict[str, Any] | None = None,
         foreign: Foreign = Foreign.REFUSE,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        same_market: Callable[[], Awaitable[None]] | None = None,
     ) -> LiveTrader:
         self.journal = SqliteJournal(self.path, signer=self.key, source="test")
         given: dict[str, Any] = {
@@ -140,7 +141,7 @@ class World:
             self.make_venue, self.journal, lambda: SqliteJournalReader(self.path), LivePlan(**given),
             msgspec.structs.replace(settings, foreign=foreign), permits=permits or LocalIssuer("paper", monotonic_ns),
             monotonic_ns=monotonic_ns, inbox=inbox, lockstep=market, kill=kill,
-            strategy=strategy if strategy is not None else Scripted(EXPOSURES),
+            strategy=strategy if strategy is not None else Scripted(EXPOSURES), same_market=same_market,
         )  # fmt: skip
 
     def crash(self) -> None:
@@ -212,7 +213,7 @@ def play(world: World, trader: LiveTrader, script: Callable[[LiveTrader], Corout
         world.close()
 
 
-async def until(trader: LiveTrader, is_so: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(trader: LiveTrader, is_so: Callable[[], bool], within_s: float = 30.0) -> None:
     """Wait for something that steps or bars bring about."""
     async with asyncio.timeout(within_s):
         while not is_so():

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kedge.domain.events import BooksDiffer, Command, CommandGiven, FeedGap, OrderAccepted, OrderUnanswered
+from kedge.domain.events import BooksDiffer, Command, CommandGiven, FeedGap, OrderAccepted, OrderCanceled, OrderUnanswered
 from kedge.domain.orders import OrderKind, Side
 from kedge.domain.venue import Stream, StreamDown, VenuePosition
 from kedge.engine.lifecycle import Status
@@ -44,7 +44,7 @@ def test_an_order_that_rests_at_the_venue_and_was_never_answered_is_taken_up_aga
 
     async def until_dead(trader: LiveTrader) -> None:
         world.exchange.play(bar(1, 1_000))
-        await asyncio.sleep(5)
+        await asyncio.sleep(30)
 
     with pytest.raises(Killed):
         play(world, trader, until_dead)
@@ -171,6 +171,30 @@ def test_a_persons_resume_does_not_hide_a_difference_that_is_still_there(tmp_pat
     assert [step.event.code for step in world.steps() if isinstance(step.event, BooksDiffer)] == ["FOREIGN_ORDER"] * 2
 
 
+def test_an_order_that_is_over_here_and_rests_there_is_cancelled_there_and_trading_stays_halted(tmp_path: Path):
+    world = World(tmp_path)
+    trader = world.trader(strategy=Wish().say(-0.1), plan=RESTING, settings=msgspec.structs.replace(QUICK, reconcile_wall_min_s=60.0))
+
+    async def script(trader: LiveTrader) -> None:
+        world.exchange.play(bar(1, 1_000))
+        await until(trader, lambda: risk_on(trader).orders == 1 and not trader.desk.under_way)
+        (name,) = trader.engine.state.orders.of(AAA)
+        trader.core.step(OrderCanceled(trader.core.now_ns(), name, "WRONG"))
+        world.venue.lose_cancels = 1
+        await reconciled(trader)
+        assert trader.engine.state.halt_code == "ORDER_ALIVE"
+        await until(trader, lambda: not trader.desk.under_way)
+        assert world.exchange.core.open_orders(ACCOUNT).rows, "the first cancel was lost"
+        await reconciled(trader)  # asks again, and is followed by another comparison
+        await until(trader, lambda: trader.books.last is not None and trader.books.last.agreed)
+
+    play(world, trader, script)
+    assert world.exchange.core.open_orders(ACCOUNT).rows == []
+    assert [step.event.code for step in world.steps() if isinstance(step.event, BooksDiffer)] == ["ORDER_ALIVE"]
+    assert trader.engine.state.risk_state is RiskState.HALTED
+    compare_books(trader.engine, world.exchange)
+
+
 def test_adopted_orders_rest_in_peace(tmp_path: Path):
     world = World(tmp_path)
     world.exchange.play(bar(1, 1_000))
@@ -257,7 +281,7 @@ def test_a_stop_waits_for_what_is_under_way(tmp_path: Path):
         world.exchange.play(bar(1, 1_000))
         await until(trader, lambda: bool(trader.desk.under_way))
         asyncio.get_running_loop().call_later(0.02, world.venue.wait_before_answer.set)
-        await stop(trader, OnStop.LEAVE, within_s=2.0, actor="ann", reason="break")
+        await stop(trader, OnStop.LEAVE, within_s=30.0, actor="ann", reason="break")
         assert not trader.desk.under_way
 
     assert play(world, trader, script) == "stopped"

@@ -117,7 +117,7 @@ def _run_and_stop(world: World, kill: KillAt) -> bool:
         running = asyncio.ensure_future(trader.run())
         await trader.ready()
         await until(trader, lambda: trader.engine.state.funnel.filled > 0)
-        await stop(trader, OnStop.LEAVE, within_s=1.0, actor="test", reason="drill")
+        await stop(trader, OnStop.LEAVE, within_s=30.0, actor="test", reason="drill")
         await running
 
     try:

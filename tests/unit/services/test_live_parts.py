@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kedge.domain.errors import Conflict, IntegrityError, InvalidInput, RecordingFailed
+from kedge.domain.errors import Conflict, IntegrityError, InvalidInput, RecordingFailed, VenueUnavailable
 from kedge.domain.events import BarClosed, CashMoved, Command, CommandGiven, Event, FeedGap, FundingSettled, InstrumentChanged
 from kedge.domain.orders import FillCause, Side
 from kedge.domain.record import Step
@@ -20,7 +20,9 @@ from kedge.domain.venue import LedgerEntry, LedgerKind, VenueOrder, VenueOrderSt
 from kedge.services.bar_gate import BarGate, Hole
 from kedge.services.inbox import Inbox
 from kedge.services.kill_points import KILL_POINTS, KillAt
+from kedge.services.live import LiveTrader
 from kedge.services.live_start import instrument_changes
+from kedge.services.live_timers import STILL_S
 from kedge.services.lookup import Absent, LookupPace, Shown, look_up
 from kedge.services.permits import PERMIT_AGE_MAX_NS, LocalIssuer, may_add_risk, permit_age_ns
 from kedge.services.reconcile import (
@@ -35,13 +37,14 @@ from kedge.services.reconcile import (
     differences,
     foreign_orders,
     missed,
+    read_books,
     shown,
 )
-from kedge.services.seen import OVERLAP_NS, PAGE_RECORDS, Seen, id_of, rebuild
+from kedge.services.seen import OVERLAP_NS, PAGE_RECORDS, RESTART_NS, Seen, id_of, rebuild
 from kedge.services.venue_clock import VenueClock
 
 from ...builders import AAA, BBB, MINUTE, T0, WALLET_E8, S, accepted, bar, engine, filled, instrument, order, sent
-from .live_world import Released, World
+from .live_world import Released, World, play, until
 from .venue_in_process import Exchange, VenueInProcess
 
 # permits and clock ----------------------------------------------------------------------------------------------------
@@ -83,6 +86,26 @@ def test_venue_time_goes_on_in_silence_at_the_speed_of_the_market_and_never_back
     assert clock.silent_s == 2.0
 
 
+def test_a_timer_does_not_spin_while_venue_time_stands_still(tmp_path: Path):
+    """Before any data the wall moves nothing: a timer due in a microsecond would come due at once, again and again."""
+    world = World(tmp_path)
+    looks: list[int] = []
+
+    async def script(trader: LiveTrader) -> None:
+        assert trader.core.clock.stands_still
+        trader.core.state.timers["drill"] = trader.core.now_ns() + 1_000
+        fire = trader.timers.fire
+        trader.timers.fire = lambda: (looks.append(1), fire())[1]  # type: ignore[method-assign]
+        trader.timers.arm()
+        await asyncio.sleep(2.5 * STILL_S)
+        assert "drill" in trader.engine.state.timers
+        world.exchange.play(bar(1, 1_000))
+        await until(trader, lambda: "drill" not in trader.engine.state.timers)
+
+    play(world, world.trader(), script)
+    assert 1 <= len(looks) <= 10
+
+
 def test_in_lock_step_only_bars_move_the_time():
     wall = [0]
     clock = VenueClock(lambda: wall[0], 0, speed=10, follows_wall=False)
@@ -110,27 +133,46 @@ def cash(ts_ns: int, name: str) -> CashMoved:
 
 def test_what_was_booked_is_rebuilt_from_the_end_of_a_journal():
     minutes: list[Event] = [bar(n) for n in range(1, 3 * PAGE_RECORDS)]
-    fills = [cash(T0 + MINUTE, "old"), cash(T0 + 10_000 * MINUTE, "c1"), cash(T0 + 10_000 * MINUTE + OVERLAP_NS, "c2")]
-    command = CommandGiven(T0 + 10_001 * MINUTE, Command.HALT, "ann", "drill", "cmd1")
+    fills = [cash(T0 + MINUTE, "old"), cash(T0 + 11_000 * MINUTE, "c1"), cash(T0 + 11_000 * MINUTE + OVERLAP_NS, "c2")]
+    command = CommandGiven(T0 + 11_001 * MINUTE, Command.HALT, "ann", "drill", "cmd1")
     events = sorted([*minutes, *fills, command], key=lambda event: event.ts_ns)
     seen, commands = rebuild(Stored(events), 1 + len(events), Seen(T0))
     assert (fills[1] in seen, fills[2] in seen) == (True, True)
     assert fills[0] not in seen
-    assert seen.watermark_ns == fills[2].ts_ns
-    assert seen.ask_from_ns() == fills[2].ts_ns - OVERLAP_NS
+    assert seen.watermark_ns == events[-1].ts_ns - RESTART_NS
+    assert seen.ask_from_ns() == seen.watermark_ns - OVERLAP_NS
     assert commands == {"cmd1"}
 
 
-def test_a_journal_without_executions_asks_from_where_the_search_ended(monkeypatch: pytest.MonkeyPatch):
+def test_a_fill_that_was_lost_before_a_later_one_is_asked_for_after_a_restart():
+    """The later one is booked and in the journal; that the books were not compared in between is not."""
+    lost, later = cash(T0 + 5 * MINUTE, "lost"), cash(T0 + 60 * MINUTE, "later")
+    seen, _ = rebuild(Stored([bar(n) for n in range(1, 60)] + [later]), 61, Seen(T0))
+    assert later in seen
+    assert lost not in seen
+    assert seen.ask_from_ns() <= lost.ts_ns
+
+
+def test_nothing_is_asked_for_that_a_bounded_search_would_not_know_again(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kedge.services.seen.SCAN_RECORDS_MAX", PAGE_RECORDS)
-    events: list[Event] = [bar(n) for n in range(1, 2 * PAGE_RECORDS)]
+    monkeypatch.setattr("kedge.services.seen.RESTART_NS", 100_000 * MINUTE)
+    events: list[Event] = [bar(n) if n % 2 else cash(T0 + n * MINUTE, f"c{n}") for n in range(1, 3 * PAGE_RECORDS)]
     seen, _ = rebuild(Stored(events), 1 + len(events), Seen(T0))
-    assert seen.watermark_ns == T0 + (len(events) + 1 - PAGE_RECORDS) * MINUTE
+    assert [event for event in events if id_of(event) and event.ts_ns >= seen.ask_from_ns() and event not in seen] == []
     empty, _ = rebuild(Stored([]), 1, Seen(T0))
     assert empty.ask_from_ns() == T0
 
 
-def test_what_can_never_be_asked_for_again_is_forgotten():
+def test_a_frame_that_is_hours_late_is_still_known():
+    seen = Seen(T0)
+    settled = FundingSettled(T0 + 1, AAA, 1, 1, 1, 1, "f1")
+    seen.add(settled)
+    seen.agreed(T0 + 900 * MINUTE)
+    assert settled in seen
+
+
+def test_what_can_never_be_asked_for_again_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kedge.services.seen.KEPT", 0)
     seen = Seen(T0)
     seen.add(cash(T0 + 1, "early"))
     seen.add(cash(T0 + 1, "early"))
@@ -318,6 +360,35 @@ def test_an_order_seen_only_in_the_open_list_is_shown():
 
     venue.find_order, venue.open_orders = none, some  # type: ignore[method-assign,assignment]
     assert asyncio.run(look_up(venue, order(), T0, LookupPace())) == Shown(theirs, [])
+
+
+# reading the venue's books -------------------------------------------------------------------------------------------
+
+
+def test_when_one_question_fails_the_others_are_not_left_running():
+    venue = VenueInProcess(Exchange())
+    ended: list[str] = []
+
+    async def slow() -> list[VenuePosition]:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("positions")
+        return []
+
+    async def fails() -> VenueWallet:
+        await asyncio.sleep(0)
+        raise VenueUnavailable("no wallet", why="drill", fix="wait")
+
+    venue.positions, venue.wallet = slow, fails  # type: ignore[method-assign]
+
+    async def main() -> None:
+        with pytest.raises(VenueUnavailable, match="no wallet"):
+            await read_books(venue, T0)
+        assert ended == ["positions"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
 
 
 # comparing ------------------------------------------------------------------------------------------------------------

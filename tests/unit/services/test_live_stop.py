@@ -44,12 +44,12 @@ def test_leaving_keeps_orders_and_positions_and_says_what_they_are(tmp_path: Pat
         assert not risk_on(trader).is_on
         await one_bar(world, trader, 1)
         await until(trader, lambda: trader.engine.state.funnel.filled == 1)
-        stopped = await stop(trader, OnStop.LEAVE, within_s=1.0, actor="ann", reason="break")
+        stopped = await stop(trader, OnStop.LEAVE, within_s=30.0, actor="ann", reason="break")
         assert stopped.complete
         assert stopped.left.is_on
         assert list(stopped.left.positions) == [AAA]
         world.exchange.play(bar(2, 1_000))
-        await asyncio.sleep(10)
+        await asyncio.sleep(30)
 
     assert play(world, trader, script) == "stopped"
     assert trader.condition == "stopping"
@@ -64,7 +64,7 @@ def test_cancelling_takes_every_order_away_and_nothing_else(tmp_path: Path):
     async def script(trader: LiveTrader) -> None:
         world.exchange.play(bar(1, 1_000))
         await until(trader, lambda: risk_on(trader).orders == 1)
-        stopped = await stop(trader, OnStop.CANCEL, within_s=1.0, actor="ann", reason="break")
+        stopped = await stop(trader, OnStop.CANCEL, within_s=30.0, actor="ann", reason="break")
         assert stopped.complete
         assert not stopped.left.is_on
 
@@ -83,7 +83,7 @@ def test_flattening_closes_every_position_slice_by_slice_and_stays_flat_until_re
     async def script(trader: LiveTrader) -> None:
         await one_bar(world, trader, 1)
         await until(trader, lambda: trader.engine.state.funnel.filled == 3)
-        stopped = await stop(trader, OnStop.FLATTEN, within_s=3.0, actor="ann", reason="going home")
+        stopped = await stop(trader, OnStop.FLATTEN, within_s=30.0, actor="ann", reason="going home")
         assert stopped.complete
         assert not stopped.left.is_on
 

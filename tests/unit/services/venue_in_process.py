@@ -15,6 +15,7 @@ from kedge.domain.events import BarClosed, FundingSettled, OrderAccepted, OrderC
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, FillCause, Liquidity, OrderKind, Side, TimeInForce
 from kedge.domain.venue import (
+    NO_PERMIT,
     Answer,
     LedgerEntry,
     LedgerKind,
@@ -130,7 +131,9 @@ class VenueInProcess:
         self.hides_executions = 0
         self.wait_before_answer: asyncio.Event | None = None
         self.on_place: Callable[[ApprovedOrder], None] | None = None
+        self.before_leaving: Callable[[], None] | None = None
         self.closed = False
+        self.remembered: list[Instrument] = []
 
     # coming and going -------------------------------------------------------------------------------------------------
 
@@ -195,7 +198,11 @@ class VenueInProcess:
 
     # requests ---------------------------------------------------------------------------------------------------------
 
-    async def place(self, approved: ApprovedOrder) -> Answer:
+    async def place(self, approved: ApprovedOrder, *, is_permitted: Callable[[], bool] | None = None) -> Answer:
+        if self.before_leaving is not None:
+            self.before_leaving()
+        if is_permitted is not None and not is_permitted():
+            return Refused(NO_PERMIT, "drill: the permit ran out")
         self.placed.append(approved)
         order = approved.order
         if self.lose_requests:
@@ -242,6 +249,9 @@ class VenueInProcess:
     async def instruments(self, ids: Sequence[InstrumentId]) -> list[Instrument]:
         await self._asked()
         return [spec for spec in self.exchange.specs if spec.instrument_id in ids]
+
+    def remember(self, records: Sequence[Instrument]) -> None:
+        self.remembered = list(records)
 
     async def open_orders(self) -> list[VenueOrder]:
         await self._asked()

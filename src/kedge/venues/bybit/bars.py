@@ -13,6 +13,7 @@ from kedge.domain.errors import InvalidInput
 from kedge.domain.events import BarClosed
 from kedge.domain.instrument import Instrument
 from kedge.domain.units import NS_PER_DAY, NS_PER_MS, NS_PER_S
+from kedge.market.intervals import interval_text
 from kedge.venues.bybit.codec_market import KlineData
 from kedge.venues.bybit.codec_numbers import UnreadablePayload, money_e8, ns_from_ms, price_ticks, unreadable
 
@@ -36,8 +37,8 @@ def interval_word(interval_ns: int) -> str:
     word = _WORDS.get(interval_ns)
     if word is None:
         raise InvalidInput(
-            f"bars of {interval_ns} ns",
-            why=f"the venue has {', '.join(f'{ns // _MINUTE_NS} min' for ns in sorted(_WORDS))}",
+            f"bars of {interval_text(interval_ns // NS_PER_MS)}",
+            why=f"the venue has {', '.join(interval_text(ns // NS_PER_MS) for ns in sorted(_WORDS))}",
             fix="choose one of these intervals",
         )
     return word

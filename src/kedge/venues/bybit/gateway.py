@@ -24,8 +24,9 @@ from kedge.venues.bybit.gateway_bodies import CATEGORY, SELF_TRADE, amend_body, 
 from kedge.venues.bybit.instruments import symbol_of
 from kedge.venues.bybit.limits import Priority
 from kedge.venues.bybit.mapping import UnknownSymbol, record_of
-from kedge.venues.bybit.rest_calls import NO_ROOM, PATIENCE_NS, Caller, Outcome
+from kedge.venues.bybit.rest_calls import PATIENCE_NS, Caller
 from kedge.venues.bybit.rest_endpoints import Endpoint
+from kedge.venues.bybit.rest_outcome import NO_ROOM, Outcome, Permitted, unpermitted
 from kedge.venues.bybit.rest_trade import BATCH_MAX, batch_answers
 from kedge.venues.bybit.signing import RECV_WINDOW_CREATE_MS, RECV_WINDOW_MS
 from kedge.venues.bybit.trade_socket import NotSent, TradeSocket, Unknown
@@ -66,14 +67,14 @@ class OrderGateway:
         self._caller, self._trade, self._records = caller, trade, records
         self._self_trade, self._within_s = self_trade, answer_within_s
 
-    async def place(self, approved: ApprovedOrder) -> Answer:
+    async def place(self, approved: ApprovedOrder, *, is_permitted: Permitted | None = None) -> Answer:
         """Send a create. `Taken` means accepted, not traded; a repeated client id counts as taken, since the first arrived."""
         order = approved.order
         try:
             body = create_body(order, record_of(symbol_of(order.instrument), self._records), self._self_trade)
         except UnknownSymbol as error:
             return Refused("UNKNOWN_INSTRUMENT", error.what)
-        return _answer(await self.send(ends.CREATE, body, _priority(order)), ends.CREATE)
+        return _answer(await self.send(ends.CREATE, body, _priority(order), is_permitted=is_permitted), ends.CREATE)
 
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> Answer:
         """Ask for a cancel; `Refused` where the venue knows no such open order."""
@@ -100,31 +101,37 @@ class OrderGateway:
         items = [{"symbol": symbol_of(instrument), "orderLinkId": client_id} for instrument, client_id in wanted]
         return await self._batch(ends.CANCEL_BATCH, items, Priority.EXIT)
 
-    async def send(self, endpoint: Endpoint, body: bytes, priority: Priority, cost: int = 1) -> Outcome:
+    async def send(
+        self, endpoint: Endpoint, body: bytes, priority: Priority, cost: int = 1, *, is_permitted: Permitted | None = None
+    ) -> Outcome:
         """One request by the better way that is open; never raises for what venue or network do."""
         if self._trade is not None and self._trade.is_up and self._caller.clock.is_measured:
             try:
-                return await self._over_socket(self._trade, endpoint, body, priority, cost)
+                return await self._over_socket(self._trade, endpoint, body, priority, cost, is_permitted)
             except NotSent as error:
                 _LOG.info("%s goes over REST: %s", endpoint.group, error.why)
             except Unknown as error:
                 return Outcome(Reaction.AMBIGUOUS, "", f"{error.what}: {error.why}")
         self.over_rest += 1
-        return await self._caller.write(endpoint, body, priority=priority, cost=cost)
+        return await self._caller.write(endpoint, body, priority=priority, cost=cost, is_permitted=is_permitted)
 
-    async def _over_socket(self, trade: TradeSocket, endpoint: Endpoint, body: bytes, priority: Priority, cost: int) -> Outcome:
-        outcome = await self._once(trade, endpoint, body, priority, cost)
+    async def _over_socket(
+        self, trade: TradeSocket, endpoint: Endpoint, body: bytes, priority: Priority, cost: int, is_permitted: Permitted | None
+    ) -> Outcome:
+        outcome = await self._once(trade, endpoint, body, priority, cost, is_permitted)
         if outcome.reaction is not Reaction.CLOCK:
             return outcome
         try:
             await self._caller.measure_clock()
         except VenueUnavailable:
             return outcome
-        return await self._once(trade, endpoint, body, priority, cost)
+        return await self._once(trade, endpoint, body, priority, cost, is_permitted)
 
-    async def _once(self, trade: TradeSocket, endpoint: Endpoint, body: bytes, priority: Priority, cost: int) -> Outcome:
+    async def _once(
+        self, trade: TradeSocket, endpoint: Endpoint, body: bytes, priority: Priority, cost: int, is_permitted: Permitted | None
+    ) -> Outcome:
         caller = self._caller
-        refusal = await self._room(endpoint, priority, cost)
+        refusal = await self._room(endpoint, priority, cost) or unpermitted(is_permitted)
         if refusal is not None:
             return refusal
         sent_ns = caller.mono_ns()

@@ -19,7 +19,7 @@ from kedge.venues.bybit.codec_numbers import is_blank, money_e8, optional_money_
 
 VENUE: Final = "bybit-linear"
 PRICE_HEADROOM: Final = 20
-"""The price bound of a record is this many times the present price, or the venue's own bound where that is lower."""
+"""The price bound of a record is this many times the present price's bucket, or the venue's own bound where that is lower."""
 
 COLLAR_DEFAULT_BPS: Final = 100
 _DEDUCTION_SLACK_E8: Final = E8 // 100
@@ -61,7 +61,8 @@ def instrument_from(
     fees : FeeRateData
         This account's rates.
     reference_price : str, optional
-        The mark or last price now, in the quote coin; bounds price and position. None where the market has none yet.
+        The mark or last price now, in the quote coin; its power of two bounds price and position, so that a record read again is the
+        same one unless the price has doubled or halved. None where the market has none yet.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def instrument_from(
     lots = data.lot_size_filter
     ladder = _tiers(name, tiers)
     price_max_e8 = _positive(data.price_filter.max_price, f"{name} maxPrice")
-    reference_e8 = None if is_blank(reference_price) else _positive(reference_price or "", f"{name} reference price")
+    reference_e8 = None if is_blank(reference_price) else _bucket(_positive(reference_price or "", f"{name} reference price"))
     if reference_e8 is not None:
         price_max_e8 = min(price_max_e8, reference_e8 * PRICE_HEADROOM)
     order_max = _positive(lots.max_order_qty, f"{name} maxOrderQty") // lot_e8
@@ -124,6 +125,11 @@ def _positive(text: str, field: str) -> int:
     if value <= 0:
         raise unreadable(field, text, "must be positive")
     return value
+
+
+def _bucket(price_e8: int) -> int:
+    """The smallest power of two that is not below a price."""
+    return 1 << (price_e8 - 1).bit_length()
 
 
 def _leverage_e2(text: str, field: str) -> int:

@@ -174,18 +174,20 @@ class SteadySocket:
             held_s = 0.0
             try:
                 held_s = await self._live_once()
-            except KedgeError as error:
+            except Exception as error:  # noqa: BLE001 - a stream that is not made again leaves its trader blind, whatever broke it
                 self._failed(error)
             if held_s >= self._pace.steady_after_s:
                 self._backoff.reset()
             self._attempted.set()
             await asyncio.sleep(self._backoff.next_s())
 
-    def _failed(self, error: KedgeError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._last_why = str(error)
         if isinstance(error, AccessRefused):
             self._refused = error
             _LOG.error("%s stream refused: %s", self.stream, error)
+        elif not isinstance(error, KedgeError):
+            _LOG.exception("%s stream: a defect", self.stream)
         else:
             _LOG.warning("%s stream not up: %s", self.stream, error)
 
@@ -202,7 +204,11 @@ class SteadySocket:
             up_s = loop.time()
             heart = asyncio.create_task(self._beat(connection), name=f"{self.stream} heart")
             self._raised(connection)
-            why = await connection.ended()
+            try:
+                why = await connection.ended()
+            except Exception as error:
+                self._lowered(str(error))
+                raise
             self._lowered(why)
             return loop.time() - up_s
         finally:

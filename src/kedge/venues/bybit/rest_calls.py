@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from kedge.domain.errors import AccessRefused, InvalidInput, VenueUnavailable
+from kedge.domain.errors import InvalidInput, VenueUnavailable
 from kedge.domain.units import NS_PER_MS, NS_PER_S
-from kedge.domain.venue import Answer, Refused, Taken, Unanswered
+from kedge.domain.venue import NO_PERMIT
 from kedge.venues.bybit import rest_endpoints as ends
 from kedge.venues.bybit.clock_offset import ClockOffset, ClockReport, ClockSample
 from kedge.venues.bybit.codec import Envelope, TimeData, UnreadablePayload, decode, decode_envelope
@@ -24,20 +24,17 @@ from kedge.venues.bybit.codes import (
     HTTP_BAN_STATUS,
     IP_BAN_CODES,
     LIMIT_CODES,
-    NOTHING_HAPPENED,
     Operation,
     Reaction,
-    fix_for,
     http_reaction,
     reaction,
 )
 from kedge.venues.bybit.http import NoReply, NotSent, TimeClass, Wire, WireReply
 from kedge.venues.bybit.limits import Priority, RequestLimits
 from kedge.venues.bybit.rest_endpoints import Endpoint
+from kedge.venues.bybit.rest_outcome import NO_ROOM, NOT_SENT, Outcome, Permitted, read_error, time_result, unpermitted
 from kedge.venues.bybit.signing import RECV_WINDOW_CREATE_MS, RECV_WINDOW_MS, Signer, rest_headers
 
-NOT_SENT: Final = "NOT_SENT"
-NO_ROOM: Final = "NO_ROOM"
 CLOCK_SAMPLES: Final = 5
 READ_TRIES: Final = 4
 WRITE_TRIES: Final = 3
@@ -48,23 +45,6 @@ PATIENCE_NS: Final = {
     Priority.IDLE: 90 * NS_PER_S,
 }
 """How long a request may wait for room before it is given up, unsent."""
-
-
-class Outcome(NamedTuple):
-    """What came of a request: our judgement, the venue's code (or `NOT_SENT`, `NO_ROOM`, `HTTP_500`), its words, and its answer."""
-
-    reaction: Reaction
-    code: str
-    message: str
-    envelope: Envelope | None = None
-
-    def answer(self, venue_order_id: str = "") -> Answer:
-        """The port's word for it."""
-        if self.reaction in DONE:
-            return Taken(venue_order_id)
-        if self.reaction in NOTHING_HAPPENED:
-            return Refused(self.code, self.message)
-        return Unanswered(f"{self.code}: {self.message}" if self.code else self.message)
 
 
 class Pace(NamedTuple):
@@ -130,7 +110,7 @@ class Caller:
     async def _sample(self) -> ClockSample:
         outcome, sent_ns = await self._repeat_read(ends.TIME, "", Priority.CHECK, TimeClass.CLOCK)
         received_ns, wall_ns = self.mono_ns(), self._wall_ns()
-        venue_ns = decode(_result(outcome), TimeData, ends.TIME.path).time_nano
+        venue_ns = decode(time_result(outcome), TimeData, ends.TIME.path).time_nano
         return ClockSample(sent_ns, received_ns, wall_ns, venue_ns)
 
     async def read(
@@ -151,7 +131,7 @@ class Caller:
             raise VenueUnavailable(f"{endpoint.path} was not asked", why="the venue's clock is not known", fix="wait and ask again")
         outcome, _ = await self._repeat_read(endpoint, query, priority, time_class)
         if outcome.reaction not in DONE or outcome.envelope is None:
-            raise self._read_error(endpoint, outcome)
+            raise read_error(endpoint, outcome)
         return outcome.envelope
 
     async def _repeat_read(self, endpoint: Endpoint, query: str, priority: Priority, time_class: TimeClass) -> tuple[Outcome, int]:
@@ -167,13 +147,23 @@ class Caller:
             else:
                 await self._back_off(attempt - 1)
 
-    async def write(self, endpoint: Endpoint, body: bytes, *, priority: Priority = Priority.TRADE, cost: int = 1) -> Outcome:
+    async def write(
+        self,
+        endpoint: Endpoint,
+        body: bytes,
+        *,
+        priority: Priority = Priority.TRADE,
+        cost: int = 1,
+        is_permitted: Permitted | None = None,
+    ) -> Outcome:
         """POST exactly this body; never raises for what the venue or the network does.
 
         Parameters
         ----------
         cost : int
             What the limits count: orders in a batch, else 1.
+        is_permitted : callable, optional
+            Asked right before each signing; False leaves the request unsent.
         """
         if not self.clock.is_measured:
             try:
@@ -183,14 +173,14 @@ class Caller:
         window_ms = RECV_WINDOW_CREATE_MS if endpoint.operation is Operation.CREATE else RECV_WINDOW_MS
         tries, uncertain, clock_tried, attempt = (WRITE_TRIES if endpoint.repeat_safe else 1), False, False, 0
         while True:
-            _, outcome = await self._once(endpoint, body, priority, cost, window_ms, TimeClass.ORDER)
+            _, outcome = await self._once(endpoint, body, priority, cost, window_ms, TimeClass.ORDER, is_permitted)
             if outcome.reaction is Reaction.CLOCK and not clock_tried:
                 clock_tried = True
                 if await self._clock_is_mended():
                     continue
             uncertain = uncertain or outcome.reaction is Reaction.AMBIGUOUS
             attempt += 1
-            again = outcome.reaction in (Reaction.RETRY, Reaction.AMBIGUOUS) and outcome.code != NO_ROOM
+            again = outcome.reaction in (Reaction.RETRY, Reaction.AMBIGUOUS) and outcome.code not in (NO_ROOM, NO_PERMIT)
             if not again or attempt >= tries or self.limits.banned_for_ns(self.mono_ns()):
                 break
             await self._back_off(attempt)
@@ -210,9 +200,16 @@ class Caller:
         await asyncio.sleep(longest * self._random.uniform(0.5, 1.0))
 
     async def _once(
-        self, endpoint: Endpoint, payload: bytes, priority: Priority, cost: int, window_ms: int, time_class: TimeClass
+        self,
+        endpoint: Endpoint,
+        payload: bytes,
+        priority: Priority,
+        cost: int,
+        window_ms: int,
+        time_class: TimeClass,
+        is_permitted: Permitted | None = None,
     ) -> tuple[int, Outcome]:
-        refusal = await self._admit(endpoint, priority, cost)
+        refusal = await self._admit(endpoint, priority, cost) or unpermitted(is_permitted)
         sent_ns = self.mono_ns()
         if refusal is not None:
             return sent_ns, refusal
@@ -276,24 +273,3 @@ class Caller:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self.signer.api_key, "(key)") if self.signer is not None else text
-
-    def _read_error(self, endpoint: Endpoint, outcome: Outcome) -> VenueUnavailable | AccessRefused | InvalidInput:
-        what = f"{endpoint.path} answered {outcome.code} {outcome.message}".rstrip()
-        if outcome.reaction is Reaction.FATAL:
-            code = int(outcome.code) if outcome.code.lstrip("-").isdigit() else 0
-            return AccessRefused(what, why="the venue refuses the key, the account or the request", fix=fix_for(code))
-        if outcome.reaction in (Reaction.REFUSED, Reaction.GONE):
-            return InvalidInput(what, why="the venue refuses the parameters", fix="correct the parameter that the text names")
-        if outcome.code in (NO_ROOM, NOT_SENT, ""):
-            what = f"{endpoint.path}: {outcome.message}"
-        return VenueUnavailable(what, why="nothing is known", fix="wait and ask again; check the connection if it lasts")
-
-
-def _result(outcome: Outcome) -> bytes:
-    if outcome.envelope is None or outcome.reaction is not Reaction.OK:
-        raise VenueUnavailable(
-            f"the venue's time endpoint answered {outcome.code} {outcome.message}".rstrip(),
-            why="its clock is not known",
-            fix="wait and ask again",
-        )
-    return bytes(outcome.envelope.result)

@@ -17,9 +17,10 @@ from kedge.venues.bybit import rest_endpoints as ends
 from kedge.venues.bybit.codec import BatchItem, ExecutionData, OrderData, OrderIds, Page, UnreadablePayload, decode, encode
 from kedge.venues.bybit.codes import DONE, Reaction, reaction
 from kedge.venues.bybit.limits import Priority
-from kedge.venues.bybit.rest_calls import Caller, Outcome
+from kedge.venues.bybit.rest_calls import Caller
 from kedge.venues.bybit.rest_endpoints import Endpoint
 from kedge.venues.bybit.rest_market import CATEGORY
+from kedge.venues.bybit.rest_outcome import Outcome
 from kedge.venues.bybit.rest_pages import all_pages, query_text, windowed
 
 SETTLE_COIN: Final = "USDT"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 from typing import Final
@@ -93,18 +94,17 @@ class BybitVenue(VenueReads):
         """
         report = await self.rest.caller.measure_clock()
         self._warn([report.words] if report.words else [])
-        symbols = [symbol_of(instrument_id) for instrument_id in self.settings.instruments]
-        findings = await self.rest.check_access(symbols)
-        self._warn([f"{finding.what}: {finding.fix}" for finding in findings])
         records = await self.instruments(self.settings.instruments)
-        if symbols:
-            await self._ask_data_time(symbols[0])
-        self.feed = PublicFeed(records, self.settings.feed, self._history, self._news.put)
-        self._public = self._socket(Stream.PUBLIC, self.settings.addresses.public, self.feed)
-        await self._start_sockets(self._public)
+        findings = await self.rest.check_access([record.venue_symbol for record in records])
+        self._warn([f"{finding.what}: {finding.fix}" for finding in findings])
+        await self._ask_present()
+        if records:
+            self.feed = PublicFeed(records, self.settings.feed, self._history, self._news.put)
+            self._public = self._socket(Stream.PUBLIC, self.settings.addresses.public, self.feed)
+        await self._start_sockets()
 
-    async def _start_sockets(self, public: SteadySocket) -> None:
-        sockets = [socket for socket in (public, self._private, self._trade) if socket is not None]
+    async def _start_sockets(self) -> None:
+        sockets = [socket for socket in (self._public, self._private, self._trade) if socket is not None]
         starts = [asyncio.create_task(socket.start(self.settings.start_within_s)) for socket in sockets]
         try:
             await asyncio.gather(*starts)
@@ -139,17 +139,20 @@ class BybitVenue(VenueReads):
     async def barrier(self) -> None:
         """As the port says, and the same for the public stream: its bars are in, missed ones filled or named as gaps."""
         within_s = self.settings.barrier_within_s
-        waits = [self._private.ping(within_s)]
-        if self._public is not None and self.feed is not None:
-            waits.append(self._public.ping(within_s))
-        await asyncio.gather(*waits)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._private.ping(within_s))
+                if self._public is not None and self.feed is not None:
+                    group.create_task(self._public.ping(within_s))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         if self.feed is not None:
             await self._settled(self.feed, within_s)
 
     # Orders.
 
-    async def place(self, approved: ApprovedOrder) -> Answer:
-        return await self.gateway.place(approved)
+    async def place(self, approved: ApprovedOrder, *, is_permitted: Callable[[], bool] | None = None) -> Answer:
+        return await self.gateway.place(approved, is_permitted=is_permitted)
 
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> Answer:
         return await self.gateway.cancel(instrument, client_order_id)
@@ -210,4 +213,5 @@ class BybitVenue(VenueReads):
             await self._know({symbol})
         except KedgeError as error:
             _LOG.error("the record of %s cannot be had: %s", symbol, error)
-        self._news.put(StreamUp(Stream.PRIVATE, again=True))
+        if self._private.connection is not None:  # else its coming back says so
+            self._news.put(StreamUp(Stream.PRIVATE, again=True))

@@ -10,12 +10,14 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from kedge.domain.errors import InvalidInput, NotFound, VenueUnavailable
 from kedge.domain.events import BarClosed, FundingSettled, OrderFilled
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.units import NS_PER_DAY, NS_PER_MS
 from kedge.domain.venue import LedgerEntry, VenueOrder, VenuePosition, VenueWallet
 from kedge.venues.bybit import mapping, mapping_account
 from kedge.venues.bybit.bars import bar_from_kline
+from kedge.venues.bybit.codec_numbers import optional_money_e8
 from kedge.venues.bybit.credentials import Credentials
 from kedge.venues.bybit.instruments import instrument_id_of, symbol_of
 from kedge.venues.bybit.rest import BybitRest
@@ -34,6 +36,7 @@ class VenueReads:
         self.settings = settings
         self.records: dict[str, Instrument] = {}
         self.warnings: list[str] = []
+        self.listed: set[str] = set()
         self._asked_data_ns = 0
         self.rest = BybitRest(
             settings.addresses.rest,
@@ -52,10 +55,23 @@ class VenueReads:
         return max(self.seen_data_ns(), self._asked_data_ns)
 
     async def instruments(self, ids: Sequence[InstrumentId]) -> list[Instrument]:
-        found = await self.rest.instruments(ids)
-        for record in found:
-            self._take_over(record)
+        """As the port says; why one is left out is in `warnings`."""
+        found: list[Instrument] = []
+        for instrument_id in ids:
+            symbol = symbol_of(instrument_id)
+            try:
+                found += await self.rest.instruments([instrument_id])
+            except (NotFound, InvalidInput) as error:
+                self.listed.discard(symbol)
+                line = f"{instrument_id} is not traded here: {error.what}"
+                self._warn([line] if line not in self.warnings else [])
+                continue
+            self.listed.add(symbol)
+            self._take_over(found[-1])
         return found
+
+    def remember(self, records: Sequence[Instrument]) -> None:
+        self.records |= {record.venue_symbol: record for record in records}
 
     async def open_orders(self) -> list[VenueOrder]:
         rows = await self.rest.open_orders(settle_coin=self.settings.coin)
@@ -73,7 +89,7 @@ class VenueReads:
     async def executions(self, since_ts_ns: int) -> list[OrderFilled | FundingSettled]:
         rows = await self.rest.executions(*await self._span_ms(since_ts_ns))
         await self._know({row.symbol for row in rows})
-        rows.sort(key=lambda row: (row.exec_ms, row.seq or 0, -float(row.leaves_qty or 0)))
+        rows.sort(key=lambda row: (row.exec_ms, row.seq or 0, -(optional_money_e8(row.leaves_qty, f"leavesQty of {row.exec_id}") or 0)))
         news = [mapping.execution_news(row, self.records) for row in rows]
         return [fact for fact in news if fact is not None]
 
@@ -92,6 +108,8 @@ class VenueReads:
     async def bars(self, instrument: InstrumentId, from_ts_ns: int, to_ts_ns: int) -> list[BarClosed]:
         symbol = symbol_of(instrument)
         await self._know({symbol})
+        if symbol not in self.listed:
+            return []
         if to_ts_ns > self.seen_data_ns():
             await self._ask_data_time(symbol)
         return await self._bars(self.records[symbol], from_ts_ns, to_ts_ns)
@@ -103,9 +121,16 @@ class VenueReads:
         book = await self.rest.orderbook(symbol, depth=1)
         self._asked_data_ns = max(self._asked_data_ns, (book.ts_ms or book.cts_ms or 0) * NS_PER_MS)
 
+    async def _ask_present(self) -> None:
+        """The newest data time there is, where an instrument is traded here."""
+        if not self.listed:
+            await self.instruments(self.settings.instruments)
+        for symbol in sorted(self.listed)[:1]:
+            await self._ask_data_time(symbol)
+
     async def _span_ms(self, since_ts_ns: int) -> tuple[int, int]:
-        if not self.data_now_ns() and self.settings.instruments:
-            await self._ask_data_time(symbol_of(self.settings.instruments[0]))
+        if not self.data_now_ns():
+            await self._ask_present()
         until_ns = max(self.data_now_ns(), since_ts_ns) + AHEAD_NS
         return since_ts_ns // NS_PER_MS, until_ns // NS_PER_MS
 
@@ -133,8 +158,14 @@ class VenueReads:
 
     async def _know(self, symbols: set[str]) -> None:
         """Load the records that are missing."""
+        await self.instruments([instrument_id_of(symbol) for symbol in sorted(symbols - self.records.keys())])
         missing = sorted(symbols - self.records.keys())
-        await self.instruments([instrument_id_of(symbol) for symbol in missing])
+        if missing:  # rows of the account that nobody can read: what they say is unknown
+            raise VenueUnavailable(
+                f"the account holds rows of {', '.join(missing)}, which cannot be read",
+                why="; ".join(line for line in self.warnings if any(symbol in line for symbol in missing)),
+                fix="trade linear USDT perpetuals alone on this account; while such rows are recent, no new risk is taken",
+            )
 
     def _warn(self, words: Sequence[str]) -> None:
         self.warnings += words

@@ -317,3 +317,30 @@ def test_a_trade_socket_answers_pings_and_lets_strange_frames_go() -> None:
             assert isinstance(await d.place(), Taken)
 
     run(test)
+
+
+@pytest.mark.parametrize("socket", [True, False])
+def test_a_permit_that_runs_out_while_waiting_for_room_leaves_the_order_unsent(socket: bool) -> None:
+    async def test() -> None:
+        async with desk({"order.create": GroupLimit(1, 1, window_ns=10**8)}, socket=socket) as d:
+            d.fake.on("/v5/order/create", ok({"orderId": "rest-1", "orderLinkId": "c-1"}))
+            assert isinstance(await d.place(), Taken)
+            permits = iter([False])
+            answer = await d.gateway.place(ApprovedOrder(order=intent(), limits_version="v"), is_permitted=lambda: next(permits))
+            assert answer == Refused("NO_PERMIT", "the permit ran out before it was signed; it was not sent")
+            assert len(d.venue.heard("order.create")) + len(d.fake.asked("/v5/order/create")) == 1
+
+    run(test)
+
+
+def test_a_permit_is_asked_again_before_a_second_signing() -> None:
+    async def test() -> None:
+        async with desk() as d:
+            d.venue.on_request = lambda peer, frame: {"retCode": 10002, "retMsg": "time"}
+            permits = iter([True, False])
+            answer = await d.gateway.place(ApprovedOrder(order=intent(), limits_version="v"), is_permitted=lambda: next(permits))
+            assert isinstance(answer, Refused)
+            assert answer.code == "NO_PERMIT"
+            assert len(d.venue.heard("order.create")) == 1
+
+    run(test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -105,6 +106,21 @@ def test_a_tiny_coin_with_a_huge_lot_is_bounded_too() -> None:
     )
     assert found.tick_value_e8 == 100
     assert found.order_qty_max_lots == 90_000_000
+
+
+def test_a_record_read_at_another_price_is_the_same_record_until_the_price_doubles() -> None:
+    record = made(price="60000.0")
+    assert [made(price=price) for price in ("60123.4", "57000", "65000.1")] == [record] * 3
+    assert made(price="130000").price_max_ticks > 130_000 * 10
+    assert made(price="0.5") != record
+
+
+@pytest.mark.parametrize("price", ["0.00000001", "1", "3.7", "60000.1", "1999999.8"])
+def test_the_bounds_of_a_record_hold_the_price_that_they_were_made_at(price: str) -> None:
+    found = made(price=price)
+    prove_bounds(found)
+    assert found.price_max_ticks * found.tick_e8 >= min(Decimal(price).scaleb(8), Decimal("1999999.80").scaleb(8)) - found.tick_e8
+    assert found.position_max_lots * found.tick_value_e8 * (Decimal(price) / found.tick_size) <= found.tiers[-1].notional_max_e8
 
 
 def test_names_cross_both_ways_and_a_foreign_one_is_refused() -> None:

@@ -467,7 +467,7 @@ def test_an_instrument_is_made_of_rules_tiers_fees_and_price() -> None:
     market(venue)
     found = converse(venue, lambda rest: rest.instruments(["bybit-linear:BTCUSDT"], valid_from_ns=7))
     assert [(i.instrument_id, i.taker_fee_e8, len(i.tiers), i.valid_from_ns) for i in found] == [("bybit-linear:BTCUSDT", 55_000, 2, 7)]
-    assert found[0].price_max_ticks == 12_204_340
+    assert found[0].price_max_ticks == 2**43 * 20 // found[0].tick_e8
 
 
 def test_an_instrument_without_a_ticker_is_made_all_the_same() -> None:

@@ -17,7 +17,7 @@ from kedge.domain.errors import AccessRefused, InvalidInput, VenueUnavailable
 from kedge.domain.venue import Refused, Taken, Unanswered
 from kedge.venues.bybit.limits import IP_BAN_NS, GroupLimit, Priority, RequestLimits
 from kedge.venues.bybit.rest import BybitRest
-from kedge.venues.bybit.rest_calls import NO_ROOM, NOT_SENT
+from kedge.venues.bybit.rest_outcome import NO_ROOM, NOT_SENT
 
 INFO, CREATE, CANCEL, LEVERAGE = "/v5/account/info", "/v5/order/create", "/v5/order/cancel", "/v5/position/set-leverage"
 BODY = b'{"category":"linear","symbol":"BTCUSDT","qty":"0.010"}'

@@ -439,3 +439,47 @@ def test_a_refused_key_says_what_to_check_and_shows_no_secret() -> None:
     assert "10003 API key is invalid." in error.why
     assert "this environment" in error.fix
     assert "nothing" in key_refused("trade", None, "").why
+
+
+def test_a_defect_while_greeting_is_told_and_does_not_end_the_reconnecting() -> None:
+    async def test() -> None:
+        async with ScriptedVenue() as venue:
+            bench = Bench(venue)
+            await bench.socket.start(2)
+            try:
+                bench.dialect.refuse = ValueError("nobody thought of this")
+                (await venue.peer(0)).cut()
+                await venue.until(lambda: len(venue.peers) >= 3)
+                assert "nobody thought of this" in bench.socket.last_why
+                bench.dialect.refuse = None
+                await bench.until_told(lambda: bench.told[-1] == StreamUp(Stream.PUBLIC, True))
+                assert [type(news) for news in bench.told] == [StreamUp, StreamDown, StreamUp]
+            finally:
+                await bench.socket.close()
+
+    run(test)
+
+
+def test_a_defect_on_a_connection_that_was_up_is_told_as_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with ScriptedVenue() as venue:
+            bench = Bench(venue)
+            await bench.socket.start(2)
+            try:
+                ended = Connection.ended
+
+                async def broken(connection: Connection) -> str:
+                    await ended(connection)
+                    monkeypatch.setattr(Connection, "ended", ended)
+                    raise RuntimeError("nobody thought of this")
+
+                monkeypatch.setattr(Connection, "ended", broken)
+                (await venue.peer(0)).cut()
+                await bench.until_told(lambda: len(bench.told) >= 3)
+                (await venue.peer(1)).cut()
+                await bench.until_told(lambda: len(bench.told) >= 5)
+                assert [type(news) for news in bench.told[:5]] == [StreamUp, StreamDown, StreamUp, StreamDown, StreamUp]
+            finally:
+                await bench.socket.close()
+
+    run(test)

@@ -364,6 +364,104 @@ def test_a_new_grid_is_not_mixed_with_the_old_one() -> None:
     run(test)
 
 
+def delisted(seen: Seen) -> Say:
+    """ETHUSDT trades; BTCUSDT is over."""
+    symbol = symbol_in(seen)
+    return rows(INSTRUMENT | {"symbol": symbol, "status": "Trading" if symbol == "ETHUSDT" else "Closed"})
+
+
+def test_an_instrument_that_is_not_traded_any_more_is_left_out_and_read_by_the_record_we_hold() -> None:
+    async def test() -> None:
+        async with scene() as s:
+            (old,) = await s.venue.instruments([ID])
+        async with scene(start=False, instruments=(ID, "bybit-linear:ETHUSDT")) as s:
+            s.fake.on("/v5/market/instruments-info", delisted)
+            await s.venue.start()
+            assert s.venue.feed is not None
+            assert list(s.venue.feed.lines) == ["ETHUSDT"]
+            found = await s.venue.instruments([ID, "bybit-linear:ETHUSDT"])
+            assert [one.instrument_id for one in found] == ["bybit-linear:ETHUSDT"]
+            assert [line for line in s.venue.warnings if "BTCUSDT is not traded here" in line] == s.venue.warnings[:1]
+            s.fake.on("/v5/position/list", rows(POSITION))
+            with pytest.raises(VenueUnavailable, match="rows of BTCUSDT, which cannot be read"):
+                await s.venue.positions()
+            s.venue.remember([old])
+            (position,) = await s.venue.positions()
+            assert (position.instrument, position.lots) == (ID, 10)
+            assert await s.venue.bars(ID, T0, T0 + MINUTE) == []
+            assert s.fake.asked("/v5/market/kline") == []
+
+    run(test)
+
+
+def test_a_venue_where_nothing_of_ours_trades_any_more_is_still_asked_for_the_account() -> None:
+    async def test() -> None:
+        async with scene(start=False) as s:
+            s.fake.on("/v5/market/instruments-info", delisted)
+            s.fake.on("/v5/execution/list", rows())
+            await s.venue.start()
+            assert set(s.venue.streams()) == {Stream.PRIVATE, Stream.TRADE}
+            await s.venue.barrier()
+            assert await s.venue.executions(T0) == []
+
+    run(test)
+
+
+def test_rows_are_read_on_the_grid_that_is_remembered_until_the_orders_of_it_are_over() -> None:
+    async def test() -> None:
+        async with scene(start=False) as s:
+            finer = INSTRUMENT | {"lotSizeFilter": INSTRUMENT["lotSizeFilter"] | {"qtyStep": "0.0001"}}
+            (old,) = await s.venue.instruments([ID])
+            s.venue.records.clear()
+            s.fake.on("/v5/market/instruments-info", rows(finer))
+            await s.venue.instruments([ID])
+            s.fake.on("/v5/order/realtime", rows(ORDER))
+            (fine,) = await s.venue.open_orders()
+            s.venue.remember([old])
+            (coarse,) = await s.venue.open_orders()
+            assert fine.qty_lots == 10 * coarse.qty_lots
+            await s.venue.instruments([ID])
+            assert s.venue.records["BTCUSDT"] is old
+
+    run(test)
+
+
+def test_parts_of_an_order_are_sorted_by_exact_quantities_and_one_that_is_no_number_is_told() -> None:
+    async def test() -> None:
+        async with scene() as s:
+            near = EXECUTION | {"execId": "p2", "leavesQty": "90071992547.409", "execQty": "0.001", "seq": 5}
+            first = EXECUTION | {"execId": "p1", "leavesQty": "90071992547.410", "execQty": "0.001", "seq": 5}
+            s.fake.on("/v5/execution/list", rows(near, first))
+            assert [fact.fill_id for fact in await s.venue.executions(T0) if isinstance(fact, OrderFilled)] == ["p1", "p2"]
+            s.fake.on("/v5/execution/list", rows(near | {"leavesQty": "some"}))
+            with pytest.raises(VenueUnavailable, match="leavesQty"):
+                await s.venue.executions(T0)
+
+    run(test)
+
+
+def test_when_one_stream_does_not_answer_the_barrier_leaves_no_ping_behind() -> None:
+    async def test() -> None:
+        async with scene(barrier_within_s=30.0) as s:
+            ended: list[str] = []
+
+            async def slow(within_s: float) -> None:
+                try:
+                    await asyncio.sleep(within_s)
+                finally:
+                    ended.append("public")
+
+            async def down(within_s: float) -> None:
+                raise VenueUnavailable("the private stream is down", why="drill", fix="wait")
+
+            s.venue._public.ping, s.venue._private.ping = slow, down
+            with pytest.raises(VenueUnavailable, match="private stream is down"):
+                await s.venue.barrier()
+            assert ended == ["public"]
+
+    run(test)
+
+
 def test_addresses_are_known_names_or_one_url() -> None:
     assert addresses("testnet").private == "wss://stream-testnet.bybit.com/v5/private"
     assert addresses("demo").trade == ""
@@ -385,5 +483,42 @@ def test_intervals_of_the_wrong_length_and_foreign_instruments_are_refused() -> 
         async with scene(start=False, instruments=("other:BTCUSDT",)) as s:
             with pytest.raises(InvalidInput):
                 await s.venue.start()
+
+    run(test)
+
+
+def test_a_record_that_arrives_while_the_private_stream_is_down_does_not_say_that_it_is_up() -> None:
+    async def test() -> None:
+        async with scene() as s:
+            for _ in range(3):
+                await s.venue.news()
+            know, cut = s.venue._know, asyncio.Event()
+
+            async def slow(symbols: set[str]) -> None:
+                await cut.wait()
+                await know(symbols)
+
+            s.venue._know = slow
+            await s.peer("private").send({"topic": "execution.linear", "creationTime": 1, "data": [EXECUTION | {"symbol": "ETHUSDT"}]})
+            async with asyncio.timeout(3):
+                while not s.venue._loading:
+                    await asyncio.sleep(0.01)
+            (loading,) = s.venue._loading.values()
+            await s.venue._private.close()
+            cut.set()
+            await asyncio.wait([loading])
+            assert "ETHUSDT" in s.venue.records
+            assert not [news for news in s.venue.news_at_hand() if isinstance(news, StreamUp)]
+
+    run(test)
+
+
+def test_rows_of_a_symbol_that_cannot_be_read_leave_the_books_unknown_and_end_nothing() -> None:
+    async def test() -> None:
+        async with scene() as s:
+            s.fake.on("/v5/market/instruments-info", rows(INSTRUMENT | {"symbol": "ETHPERP", "settleCoin": "USDC"}))
+            s.fake.on("/v5/execution/list", rows(EXECUTION | {"symbol": "ETHPERP"}))
+            with pytest.raises(VenueUnavailable, match="rows of ETHPERP, which cannot be read"):
+                await s.venue.executions(T0)
 
     run(test)
