@@ -66,6 +66,7 @@ class PublicFeed:
         self._intervals: dict[InstrumentId, set[str]] = {}
         self._kline_gap_s = KLINE_GAP_S if hall.speed > 1 else 0.0
         self._kline_due_s: dict[tuple[InstrumentId, str], float] = {}
+        self._held: dict[tuple[InstrumentId, str], KlineRow] = {}
 
     # --- who listens -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +90,8 @@ class PublicFeed:
             self._hall.venue.watch_klines(instrument, self._intervals[instrument])
 
     def beat(self, now_s: float) -> None:
-        """Time passed: silent books of depth 1 are said again."""
+        """Time passed: silent books of depth 1 are said again, and bars whose last change was held back are told."""
+        self._tell([row for row in list(self._held.values()) if self._is_kline_due(row)])
         if not self.is_stale:
             for streams in self._books_of.values():
                 for stream in streams:
@@ -113,7 +115,7 @@ class PublicFeed:
             if isinstance(change, TradeRow):
                 self._collect(lists, "publicTrade", change, trade_json)
             elif isinstance(change, KlineRow):
-                if change.confirm or self._is_kline_due(change):
+                if self._is_kline_due(change):
                     self._collect(lists, f"kline.{change.interval}", change, kline_json)
             elif isinstance(change, BookDelta):
                 if not self.is_stale:
@@ -127,19 +129,34 @@ class PublicFeed:
                     self._tell_limits(change.instrument)
             elif isinstance(change, LiquidationRow):
                 self._collect(lists, "allLiquidation", change, liquidation_json)
-        for topic, rows in lists.items():
-            for start in range(0, len(rows), TRADES_MAX):
-                self._audience.write(topic, self._list_frame(topic, rows[start : start + TRADES_MAX]))
+        self._write(lists)
 
     # --- inside ----------------------------------------------------------------------------------------------------------
 
     def _is_kline_due(self, row: KlineRow) -> bool:
-        """Whether a bar that is still open may be told again; a fast market would else cost a frame a price."""
+        """Whether a bar may be told now: a closed one always, an open one not too often, since a fast market would cost a frame a price.
+
+        The last change of an open bar that was not told is kept for the next beat.
+        """
         now_s, topic = self._now_s(), (row.instrument, row.interval)
-        if now_s < self._kline_due_s.get(topic, 0.0):
+        if not row.confirm and now_s < self._kline_due_s.get(topic, 0.0):
+            self._held[topic] = row
             return False
-        self._kline_due_s[topic] = now_s + self._kline_gap_s
+        self._held.pop(topic, None)
+        if not row.confirm:
+            self._kline_due_s[topic] = now_s + self._kline_gap_s
         return True
+
+    def _tell(self, rows: Sequence[KlineRow]) -> None:
+        lists: dict[str, list[str]] = {}
+        for row in rows:
+            self._collect(lists, f"kline.{row.interval}", row, kline_json)
+        self._write(lists)
+
+    def _write(self, lists: dict[str, list[str]]) -> None:
+        for topic, rows in lists.items():
+            for start in range(0, len(rows), TRADES_MAX):
+                self._audience.write(topic, self._list_frame(topic, rows[start : start + TRADES_MAX]))
 
     def _collect(self, lists: dict[str, list[str]], kind: str, row: Any, to_json: Callable[[Any, Grid], str]) -> None:
         """Put a row into the frame of its topic, if anybody listens."""

@@ -256,6 +256,28 @@ def test_a_fast_market_tells_an_open_bar_now_and_then_and_a_closed_one_always() 
     in_room(body, speed=600, now_s=lambda: now_s[0])
 
 
+def test_the_last_change_of_an_open_bar_is_told_when_the_market_falls_silent() -> None:
+    now_s = [time.monotonic()]
+
+    async def body(room: Room) -> None:
+        client = await room.public("kline.1.AAAUSDT")
+        await client.until_pong()
+        for n in range(5):
+            room.price(1_001 + n, flow=10, after_ms=1_000)
+        await client.until_pong()
+        room.sockets.beat(now_s[0])
+        assert of(await client.until_pong(), "kline.1.AAAUSDT") == []
+        now_s[0] += KLINE_GAP_S
+        room.sockets.beat(now_s[0])
+        (last,) = of(await client.until_pong(), "kline.1.AAAUSDT")
+        assert [(row["close"], row["confirm"]) for row in last["data"]] == [("100.5", False)]
+        now_s[0] += KLINE_GAP_S
+        room.sockets.beat(now_s[0])
+        assert of(await client.until_pong(), "kline.1.AAAUSDT") == []
+
+    in_room(body, speed=600, now_s=lambda: now_s[0])
+
+
 def test_who_joins_a_kline_gets_the_open_one_at_once() -> None:
     async def body(room: Room) -> None:
         room.price(1_002, flow=4, after_ms=10)
