@@ -17,7 +17,7 @@ from kedge.apps import exit_codes, wiring
 from kedge.apps.output import console, emit
 from kedge.apps.view import Recent, render, utc_text
 from kedge.domain.errors import InvalidInput
-from kedge.domain.events import BarClosed, Event
+from kedge.domain.events import Event
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import DataSource
 from kedge.domain.units import NS_PER_S
@@ -25,10 +25,10 @@ from kedge.kernel.compiling import late_compilations, mark_ready
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.ops.build import code_sha256, engine_version
 from kedge.ops.config import Config, load_config
-from kedge.ops.state_folder import JOURNAL_NAME, keys_folder, run_folder
+from kedge.ops.state_folder import DISK_FREE_MIN_BYTES, JOURNAL_NAME, free_bytes, keys_folder, refuse_full_disk, run_folder
 from kedge.ops.status_file import up_lock, write_status
 from kedge.services.backtest import Run, RunSpec, assumptions_of, first_record
-from kedge.services.demo import Pace, SyntheticFeed, paced
+from kedge.services.demo import Pace, SyntheticFeed, first_bars, paced
 from kedge.services.market_data import load_market
 from kedge.simulation.exchange import FundingRate
 from kedge.storage.journal_sqlite import SqliteJournal
@@ -42,7 +42,6 @@ INTERVAL_NS = 60 * NS_PER_S
 REFRESH_S = 0.25
 STATUS_S = 1.0
 LINE_S = 5.0
-DISK_FREE_MIN_BYTES = 200 * 1024 * 1024
 RUNS_KEPT = 5
 BARS_AT_MAX_SPEED = 100_000
 """Without a pace the synthetic market would fill the disk in minutes, so it ends here unless --bars says otherwise."""
@@ -112,7 +111,7 @@ def demo(
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with up_lock(folder):
-        _refuse_full_disk(folder)
+        refuse_full_disk(folder)
         _forget_old_runs(folder)
         played = demo_market(settings, bars)
         started = first_record(demo_spec(settings, played, param, wallet), "demo")
@@ -126,7 +125,7 @@ def demo_market(settings: Config, bars: int | None) -> Market:
     chosen = settings.settings.demo
     if chosen.market.startswith("replay:"):
         loaded = load_market([Path(chosen.market.removeprefix("replay:")).expanduser()])
-        events = _first_bars(loaded.events(), bars) if bars else loaded.events()
+        events = first_bars(loaded.events(), bars) if bars else loaded.events()
         return Market(
             "replay", loaded.instruments, events, loaded.fundings, loaded.data, loaded.assumptions, loaded.interval_ns, loaded.start_ts_ns
         )
@@ -135,17 +134,6 @@ def demo_market(settings: Config, bars: int | None) -> Market:
     feed = SyntheticFeed(instruments, chosen.seed, INTERVAL_NS, start_ts_ns, bars)
     words = {"market": f"synthetic, seed {chosen.seed}, one-minute bars: invented prices, no claim about any real market"}
     return Market("synthetic", instruments, feed.events(), feed.fundings, (), words, INTERVAL_NS, start_ts_ns)
-
-
-def _first_bars(events: Iterable[Event], bars: int) -> Iterator[Event]:
-    """The events up to the last of so many different bar times."""
-    last_ns = seen = 0
-    for event in events:
-        if isinstance(event, BarClosed) and event.ts_ns > last_ns:
-            last_ns, seen = event.ts_ns, seen + 1
-        if seen > bars:
-            return
-        yield event
 
 
 def _shipped(symbol: str) -> Any:
@@ -263,7 +251,7 @@ class _Ticker:
             write_status(self._folder, _status(self._run, self._source), datetime.now(UTC))
             if not self._journal.is_file():
                 self._run.session.stop("JOURNAL_IS_GONE")
-            if shutil.disk_usage(self._folder).free < DISK_FREE_MIN_BYTES // 2:
+            if free_bytes(self._folder) < DISK_FREE_MIN_BYTES // 2:
                 self._run.session.stop("DISK_NEARLY_FULL")
         if self._live is not None and (force or now >= self._view_at):
             self._view_at = now + REFRESH_S
@@ -328,16 +316,6 @@ def _farewell(target: Console, status: dict[str, Any]) -> None:
     )
     name = status["run_id"]
     target.print(f"journal sealed: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)
-
-
-def _refuse_full_disk(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < DISK_FREE_MIN_BYTES:
-        raise InvalidInput(
-            f"{free // 2**20} MiB free at {folder}",
-            why=f"a demo wants {DISK_FREE_MIN_BYTES // 2**20} MiB for its journal",
-            fix="free space, or --state-dir",
-        )
 
 
 def _forget_old_runs(state: Path) -> None:

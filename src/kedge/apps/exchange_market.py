@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from kedge.apps import wiring
 from kedge.domain.errors import InvalidConfig, InvalidInput
-from kedge.domain.events import BarClosed, Event
+from kedge.domain.events import Event
 from kedge.domain.instrument import Instrument
 from kedge.domain.units import NS_PER_S
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.market.intervals import utc_text
 from kedge.ops.config import Config
-from kedge.services.demo import SyntheticFeed
+from kedge.services.demo import SyntheticFeed, first_bars
 from kedge.services.market_data import MarketData, load_market
 from kedge.simulation.exchange import FundingRate
 
@@ -109,17 +109,6 @@ def _refuse_change(loaded: MarketData) -> None:
                 why="open orders and positions of a running exchange cannot be put on another grid",
                 fix="cut the file at that time and play one part",
             )
-
-
-def first_bars(events: Iterable[Event], bars: int) -> Iterator[Event]:
-    """The events up to the last of so many different bar times."""
-    last_ns = seen = 0
-    for event in events:
-        if isinstance(event, BarClosed) and event.ts_ns > last_ns:
-            last_ns, seen = event.ts_ns, seen + 1
-        if seen > bars:
-            return
-        yield event
 
 
 def _listed(config: Config, symbols: Sequence[str]) -> tuple[Instrument, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Collection, Mapping
@@ -28,13 +27,13 @@ from kedge.market.intervals import interval_text
 from kedge.ops.config import Config, load_config
 from kedge.ops.health_file import SUPERVISOR, TRADER, write_health_file
 from kedge.ops.logs import fields, log_file, logging_to
+from kedge.ops.state_folder import refuse_full_disk
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import read_trader_status
 from kedge.services.supervisor import Outcome, Supervisor
 
 REFRESH_S = 0.5
 FLATTEN_S = 30.0
-DISK_FREE_MIN_BYTES = 200 * 1024 * 1024
 BARS_AT_MAX_SPEED = 20_000
 """Without a pace the synthetic market would fill the disk in minutes, so it ends here unless --bars says otherwise."""
 SYNTHETIC_INTERVAL = "1m"
@@ -95,7 +94,7 @@ def up(
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with up_lock(folder):
-        _refuse_full_disk(folder)
+        refuse_full_disk(folder)
         plan = _plan(settings, param, wallet, bars, port, config)
         with logging_to(folder, SUPERVISOR, secrets=settings.secret_values()) as logger:
             logger.info("system starts", extra=fields(venue_url=plan.venue_url, health_url=plan.health_url, speed=plan.speed))
@@ -269,13 +268,3 @@ def _draw(target: Any, status: Mapping[str, Any], outcome: Outcome) -> None:
     )
     name = status["run_id"]
     target.print(f"journal: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)
-
-
-def _refuse_full_disk(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < DISK_FREE_MIN_BYTES:
-        raise InvalidInput(
-            f"{free // 2**20} MiB free at {folder}",
-            why=f"a system wants {DISK_FREE_MIN_BYTES // 2**20} MiB for its journal",
-            fix="free space, or --state-dir",
-        )

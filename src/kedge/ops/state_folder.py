@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from kedge.domain.errors import NotFound
+from kedge.domain.errors import InvalidInput, NotFound
 
 JOURNAL_NAME = "journal.sqlite"
+DISK_FREE_MIN_BYTES = 200 * 1024 * 1024
+"""Free space that a run wants before it begins."""
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space on the disk of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+def refuse_full_disk(folder: Path) -> None:
+    """Refuse to begin a run where its journal would soon find no room.
+
+    Raises
+    ------
+    InvalidInput
+        Less than DISK_FREE_MIN_BYTES are free.
+    """
+    free = free_bytes(folder)
+    if free < DISK_FREE_MIN_BYTES:
+        raise InvalidInput(
+            f"{free // 2**20} MiB free at {folder}",
+            why=f"a run wants {DISK_FREE_MIN_BYTES // 2**20} MiB for its journal",
+            fix="free space, or --state-dir",
+        )
 
 
 def keys_folder(state: Path) -> Path:

@@ -54,6 +54,17 @@ class SyntheticFeed:
         self.fundings += sorted(due)
 
 
+def first_bars(events: Iterable[Event], bars: int) -> Iterator[Event]:
+    """The events up to the last of so many different bar times."""
+    last_ns = seen = 0
+    for event in events:
+        if isinstance(event, BarClosed) and event.ts_ns > last_ns:
+            last_ns, seen = event.ts_ns, seen + 1
+        if seen > bars:
+            return
+        yield event
+
+
 class Pace(NamedTuple):
     """How venue time follows the wall's: `speed` times as fast, 0 for as fast as it goes."""
 

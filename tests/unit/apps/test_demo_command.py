@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from kedge.apps.cli import main
 from kedge.apps.view import utc_text
 from kedge.domain.events import BarClosed, OrderFilled, RunEnded
 from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, RiskStateChanged
+from kedge.ops import state_folder
 from kedge.ops.status_file import STATUS_NAME, up_lock
 
 from .market_files import QUICK, Answer, bars_file, first_record, kedge, refused, steps
@@ -81,8 +81,8 @@ def ending(state: Path, run_id: str) -> str:
 def disk(monkeypatch: pytest.MonkeyPatch, *free_bytes: int) -> None:
     """The disk's free space, answer by answer; the last one stays."""
     left = list(free_bytes)
-    told = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=left.pop(0) if len(left) > 1 else left[0]), rmtree=shutil.rmtree)
-    monkeypatch.setattr(demo, "shutil", told)
+    told = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=left.pop(0) if len(left) > 1 else left[0]))
+    monkeypatch.setattr(state_folder, "shutil", told)
 
 
 def test_a_demo_trades_and_seals_a_journal_that_replays(state: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_signal_ends_the_run_cleanly(state: Path, name: str, monkeypatch: pyte
 
 
 def test_a_disk_that_fills_up_stops_the_run_in_time(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plenty, little = demo.DISK_FREE_MIN_BYTES, demo.DISK_FREE_MIN_BYTES // 2 - 1
+    plenty, little = state_folder.DISK_FREE_MIN_BYTES, state_folder.DISK_FREE_MIN_BYTES // 2 - 1
     disk(monkeypatch, plenty, plenty, plenty, little)
     monkeypatch.setattr(demo, "time", Wall())
     answer = played(state, "--bars", 300, speed="600")
@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up_stops_the_run_in_time(state: Path, monkeypatch: py
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk(monkeypatch, demo.DISK_FREE_MIN_BYTES - 1)
+    disk(monkeypatch, state_folder.DISK_FREE_MIN_BYTES - 1)
     answer = play(state, "--bars", 5, "--json")
     assert refused(answer) == (4, "INVALID_INPUT")
     assert answer.json["title"].startswith("199 MiB free at ")

@@ -32,6 +32,7 @@ from kedge.apps.system_loop import Stopping
 from kedge.apps.up_parts import Plan
 from kedge.apps.up_screen import Screen, ask, is_flat, line, risk_in_words, warnings
 from kedge.domain.events import Command
+from kedge.ops import state_folder
 from kedge.ops.health_file import SERVER, SUPERVISOR, read_health_file, write_health_file
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import trader_lock, write_trader_status
@@ -202,7 +203,8 @@ def test_a_second_one_on_the_same_state_is_refused(state: Path) -> None:
 
 
 def test_a_full_disk_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=up.DISK_FREE_MIN_BYTES - 1)))
+    full = SimpleNamespace(free=state_folder.DISK_FREE_MIN_BYTES - 1)
+    monkeypatch.setattr(state_folder, "shutil", SimpleNamespace(disk_usage=lambda _: full))
     answer = kedge("up", "--port", 0, "--state-dir", state, "--json")
     assert refused(answer) == (4, "INVALID_INPUT")
     assert "199 MiB free" in answer.json["title"]
