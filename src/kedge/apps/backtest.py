@@ -19,6 +19,7 @@ from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
 from kedge.ops.build import code_sha256, engine_version
 from kedge.ops.config import Config, load_config
+from kedge.ops.health_file import is_alive
 from kedge.ops.state_folder import JOURNAL_NAME, data_folder, keys_folder, run_folder
 from kedge.services.backtest import Run, RunSpec, assumptions_of, first_record
 from kedge.services.market_data import MarketData, load_market
@@ -182,18 +183,8 @@ def _clear_unfinished(runs: Path) -> None:
     """Remove what killed backtests left: folders named by a process that lives no more."""
     for left in runs.glob(".bt-*"):
         pid = left.name.rpartition(".")[2]
-        if pid.isdigit() and not _is_alive(int(pid)):
+        if pid.isdigit() and not is_alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _put_in_place(building: Path, final: Path) -> None:

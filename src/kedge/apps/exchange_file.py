@@ -6,12 +6,12 @@ behind is not taken for a running one.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from kedge.ops.atomic_file import replace_content
 from kedge.ops.process_lock import ProcessLock, holder_of
 
 FILE: Final = "exchange.json"
@@ -35,9 +35,7 @@ def exchange_lock(state_folder: Path) -> ProcessLock:
 
 def write_running(state_folder: Path, running: Running) -> None:
     """Say where the exchange answers."""
-    temporary = state_folder / f".{FILE}.{running.pid}"
-    temporary.write_bytes(msgspec.json.encode(running))
-    temporary.replace(state_folder / FILE)
+    replace_content(state_folder / FILE, msgspec.json.encode(running))
 
 
 def read_running(state_folder: Path) -> Running | None:
@@ -60,7 +58,5 @@ def count_start(state_folder: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else "0"
     before = int(text) if text.isdigit() else 0
-    draft = path.with_name(f".starts.{os.getpid()}")
-    draft.write_text(str(before + 1), encoding="ascii")
-    draft.replace(path)
+    replace_content(path, str(before + 1).encode())
     return before

@@ -6,7 +6,6 @@ that began again is another market, and a run of the old one is never gone on wi
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from kedge.domain.errors import IntegrityError, KedgeError
 from kedge.domain.events import CommandGiven
 from kedge.domain.record import Step
 from kedge.domain.units import NS_PER_S
+from kedge.ops.atomic_file import replace_content
 from kedge.ops.state_folder import JOURNAL_NAME, run_folder
 from kedge.storage.journal_files import seal_path
 from kedge.storage.journal_reader import SqliteJournalReader
@@ -65,9 +65,7 @@ def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], ma
     note = RunNote(run_id=f"{rung}-{body[:16]}", settings_sha256=wanted, market=market, begun=begun)
     folder = run_folder(state_folder, note.run_id)
     folder.mkdir(parents=True, mode=0o700)
-    draft = folder / f".{NOTE}.{os.getpid()}"
-    draft.write_bytes(msgspec.json.encode(note))
-    draft.replace(folder / NOTE)
+    replace_content(folder / NOTE, msgspec.json.encode(note))
     return note, False
 
 

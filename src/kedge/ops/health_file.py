@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kedge.domain.errors import IntegrityError, NotFound
+from kedge.ops.atomic_file import replace_content
 
 STALE_AFTER_S: Final = 5.0
 """Writers write about every second; five missed ones are no accident."""
@@ -32,10 +33,7 @@ def write_health_file(state_folder: Path, name: str, content: Mapping[str, Any],
     """Write the file atomically, for its owner alone; `pid` and `updated_at` (from `now`, UTC) are added."""
     state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps({**content, "pid": os.getpid(), "updated_at": now.astimezone(UTC).isoformat()}, allow_nan=False)
-    temporary = state_folder / f".{name}.json.{os.getpid()}"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(health_path(state_folder, name))
+    replace_content(health_path(state_folder, name), text.encode())
 
 
 def read_health_file(state_folder: Path, name: str, now: datetime) -> dict[str, Any]:

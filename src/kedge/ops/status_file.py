@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kedge.domain.errors import IntegrityError, NotFound
+from kedge.ops.atomic_file import replace_content
 from kedge.ops.process_lock import ProcessLock, holder_of
 
 STATUS_NAME = "status.json"
@@ -48,9 +48,7 @@ def write_status(state_folder: Path, status: Mapping[str, Any], now: datetime) -
         raise KeyError(f"status lacks {', '.join(missing)}")
     state_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps({**status, "updated_at": now.astimezone(UTC).isoformat()}, allow_nan=False)
-    temporary = state_folder / f".{STATUS_NAME}.{os.getpid()}"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(state_folder / STATUS_NAME)
+    replace_content(state_folder / STATUS_NAME, text.encode())
 
 
 def read_status(state_folder: Path, now: datetime) -> dict[str, Any]:

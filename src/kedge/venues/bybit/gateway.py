@@ -16,9 +16,9 @@ from kedge.domain.errors import VenueUnavailable
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, OrderIntent
 from kedge.domain.units import NS_PER_MS, NS_PER_S
-from kedge.domain.venue import Answer, Refused, Taken, Unanswered
+from kedge.domain.venue import Answer, Refused
 from kedge.venues.bybit import rest_endpoints as ends
-from kedge.venues.bybit.codec import Envelope, OrderIds, TradeReply, UnreadablePayload, decode, encode
+from kedge.venues.bybit.codec import Envelope, TradeReply, encode
 from kedge.venues.bybit.codes import IP_BAN_CODES, LIMIT_CODES, Operation, Reaction, is_known, reaction
 from kedge.venues.bybit.gateway_bodies import CATEGORY, SELF_TRADE, amend_body, cancel_body, create_body, create_fields
 from kedge.venues.bybit.instruments import symbol_of
@@ -26,7 +26,7 @@ from kedge.venues.bybit.limits import Priority
 from kedge.venues.bybit.mapping import UnknownSymbol, record_of
 from kedge.venues.bybit.rest_calls import PATIENCE_NS, Caller
 from kedge.venues.bybit.rest_endpoints import Endpoint
-from kedge.venues.bybit.rest_outcome import NO_ROOM, Outcome, Permitted, unpermitted
+from kedge.venues.bybit.rest_outcome import NO_ROOM, Outcome, Permitted, order_answer, unpermitted
 from kedge.venues.bybit.rest_trade import BATCH_MAX, batch_answers
 from kedge.venues.bybit.signing import RECV_WINDOW_CREATE_MS, RECV_WINDOW_MS
 from kedge.venues.bybit.trade_socket import NotSent, TradeSocket, Unknown
@@ -74,12 +74,12 @@ class OrderGateway:
             body = create_body(order, record_of(symbol_of(order.instrument), self._records), self._self_trade)
         except UnknownSymbol as error:
             return Refused("UNKNOWN_INSTRUMENT", error.what)
-        return _answer(await self.send(ends.CREATE, body, _priority(order), is_permitted=is_permitted), ends.CREATE)
+        return order_answer(await self.send(ends.CREATE, body, _priority(order), is_permitted=is_permitted), ends.CREATE)
 
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> Answer:
         """Ask for a cancel; `Refused` where the venue knows no such open order."""
         body = cancel_body(symbol_of(instrument), client_order_id)
-        return _answer(await self.send(ends.CANCEL, body, Priority.EXIT), ends.CANCEL)
+        return order_answer(await self.send(ends.CANCEL, body, Priority.EXIT), ends.CANCEL)
 
     async def amend(
         self, instrument: InstrumentId, client_order_id: str, *, qty_lots: int | None = None, limit_ticks: int | None = None
@@ -87,7 +87,7 @@ class OrderGateway:
         """Change a resting order's whole quantity or limit; None leaves it."""
         record = record_of(symbol_of(instrument), self._records)
         body = amend_body(record, client_order_id, qty_lots=qty_lots, limit_ticks=limit_ticks)
-        return _answer(await self.send(ends.AMEND, body, Priority.TRADE), ends.AMEND)
+        return order_answer(await self.send(ends.AMEND, body, Priority.TRADE), ends.AMEND)
 
     async def place_batch(self, approved: Sequence[ApprovedOrder]) -> list[Answer]:
         """Send several creates in one request; one answer each, in their order."""
@@ -181,15 +181,6 @@ class OrderGateway:
 
 def _priority(order: OrderIntent) -> Priority:
     return Priority.EXIT if order.reduce_only else Priority.TRADE
-
-
-def _answer(outcome: Outcome, endpoint: Endpoint) -> Answer:
-    if outcome.reaction is not Reaction.OK or outcome.envelope is None:
-        return outcome.answer()
-    try:
-        return Taken(decode(outcome.envelope.result, OrderIds, endpoint.path).order_id)
-    except UnreadablePayload as error:
-        return Unanswered(error.what)
 
 
 def _header(reply: TradeReply, name: str) -> int | None:

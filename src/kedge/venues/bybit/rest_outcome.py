@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from kedge.domain.errors import AccessRefused, InvalidInput, VenueUnavailable
 from kedge.domain.venue import NO_PERMIT, Answer, Refused, Taken, Unanswered
-from kedge.venues.bybit.codec import Envelope
+from kedge.venues.bybit.codec import Envelope, OrderIds, UnreadablePayload, decode
 from kedge.venues.bybit.codes import DONE, NOTHING_HAPPENED, Reaction, fix_for
 from kedge.venues.bybit.rest_endpoints import Endpoint
 
@@ -36,6 +36,16 @@ class Outcome(NamedTuple):
         if self.reaction in NOTHING_HAPPENED:
             return Refused(self.code, self.message)
         return Unanswered(f"{self.code}: {self.message}" if self.code else self.message)
+
+
+def order_answer(outcome: Outcome, endpoint: Endpoint) -> Answer:
+    """The port's word for a request about one order, with the venue's id of it; an answer that cannot be read is no answer."""
+    if outcome.reaction is not Reaction.OK or outcome.envelope is None:
+        return outcome.answer()
+    try:
+        return Taken(decode(outcome.envelope.result, OrderIds, endpoint.path).order_id)
+    except UnreadablePayload as error:
+        return Unanswered(error.what)
 
 
 def unpermitted(is_permitted: Permitted | None) -> Outcome | None:

@@ -12,15 +12,15 @@ from typing import Any, Final
 import msgspec
 
 from kedge.domain.errors import InvalidInput
-from kedge.domain.venue import Answer, Taken, Unanswered
+from kedge.domain.venue import Answer, Unanswered
 from kedge.venues.bybit import rest_endpoints as ends
 from kedge.venues.bybit.codec import BatchItem, ExecutionData, OrderData, OrderIds, Page, UnreadablePayload, decode, encode
-from kedge.venues.bybit.codes import DONE, Reaction, reaction
+from kedge.venues.bybit.codes import DONE, reaction
 from kedge.venues.bybit.limits import Priority
 from kedge.venues.bybit.rest_calls import Caller
 from kedge.venues.bybit.rest_endpoints import Endpoint
 from kedge.venues.bybit.rest_market import CATEGORY
-from kedge.venues.bybit.rest_outcome import Outcome
+from kedge.venues.bybit.rest_outcome import Outcome, order_answer
 from kedge.venues.bybit.rest_pages import all_pages, query_text, windowed
 
 SETTLE_COIN: Final = "USDT"
@@ -51,13 +51,7 @@ class RestTrade:
         return await self._order(ends.CANCEL, body, Priority.EXIT)
 
     async def _order(self, endpoint: Endpoint, body: Body, priority: Priority) -> Answer:
-        outcome = await self.caller.write(endpoint, _bytes(body), priority=priority)
-        if outcome.reaction is not Reaction.OK or outcome.envelope is None:
-            return outcome.answer()
-        try:
-            return Taken(decode(outcome.envelope.result, OrderIds, endpoint.path).order_id)
-        except UnreadablePayload as error:
-            return Unanswered(error.what)
+        return order_answer(await self.caller.write(endpoint, _bytes(body), priority=priority), endpoint)
 
     async def cancel_all(self, symbol: str | None = None, *, settle_coin: str = SETTLE_COIN) -> Answer:
         """Cancel every open order of a symbol, or of all contracts settled in `settle_coin`, conditional ones too."""
