@@ -54,6 +54,16 @@ class FundingSettled(_Event, frozen=True, gc=False, tag="funding"):
     funding_id: str = ""
 
 
+class FundingKnown(_Event, frozen=True, gc=False, tag="funding_known"):
+    """News of the market: at `ts_ns` the venue settled funding of an instrument at this rate. No money of ours moves by it.
+
+    Features learn from it; what we paid or got arrives as `FundingSettled`, from the ledger.
+    """
+
+    instrument: InstrumentId
+    rate_e8: int
+
+
 class CashMoved(_Event, frozen=True, gc=False, tag="cash"):
     """A deposit (> 0), withdrawal (< 0), or the insurance fund's cover, from the venue's ledger.
 
@@ -173,6 +183,7 @@ Event = (
     | FeedGap
     | InstrumentChanged
     | FundingSettled
+    | FundingKnown
     | CashMoved
     | PositionAdopted
     | BooksDiffer

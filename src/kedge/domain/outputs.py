@@ -26,6 +26,8 @@ class Decided(_Output, frozen=True, gc=False, tag="decided"):
         The wanted position after sizing.
     code : str
         'OK', or why nothing is sized (then `observed` and `limit` say by how much).
+    prediction_id : str
+        The prediction behind it; empty where a rule or a person decided.
     """
 
     decision_id: str
@@ -42,6 +44,35 @@ class Decided(_Output, frozen=True, gc=False, tag="decided"):
     code: str = "OK"
     observed: str = ""
     limit: str = ""
+    prediction_id: str = ""
+
+
+class Predicted(_Output, frozen=True, gc=False, tag="predicted"):
+    """What a model said about one instrument at one bar, with all that is needed to compute it again.
+
+    Attributes
+    ----------
+    prediction_id : str
+        `<run_id>.p<n>`, counted from 1 in each run.
+    model_sha256 : str
+        The model document's hash, which is the model's name wherever it matters.
+    features_sha256 : str
+        Of the feature vector's bytes (float64, little-endian, in the model's order), kept as a blob beside the journal's rows.
+    score_hex, probability_hex : str
+        The model's raw score and the calibrated probability of a rise, as 16 hex digits of the float64, big-endian: exact to the bit.
+    probability_e8, expected_return_e8 : int
+        The same for people, rounded; the return is over `horizon_ns`, before costs.
+    """
+
+    prediction_id: str
+    instrument: InstrumentId
+    model_sha256: str
+    features_sha256: str
+    score_hex: str
+    probability_hex: str
+    probability_e8: int
+    expected_return_e8: int
+    horizon_ns: int
 
 
 class OrderSent(_Output, frozen=True, gc=False, tag="send"):
@@ -83,4 +114,4 @@ class RiskStateChanged(_Output, frozen=True, gc=False, tag="risk_state"):
     limit: str
 
 
-Output = Decided | OrderSent | OrderRefused | CancelSent | TimerSet | RiskStateChanged
+Output = Decided | Predicted | OrderSent | OrderRefused | CancelSent | TimerSet | RiskStateChanged

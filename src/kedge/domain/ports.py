@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from kedge.domain.events import Event
@@ -27,6 +27,9 @@ class Journal(Protocol):
 
     def commit(self, event: Event, outputs: Sequence[Output]) -> None:
         """Record one step. Durable on return, or durable with its group where the journal groups."""
+
+    def keep(self, blobs: Mapping[str, bytes]) -> None:
+        """Hold content-addressed bytes (by SHA-256, hex) that the next commit's outputs name; durable together with that step."""
 
     def flush(self) -> None:
         """Make everything committed so far durable."""

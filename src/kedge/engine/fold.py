@@ -18,6 +18,7 @@ from kedge.domain.events import (
     CommandGiven,
     Event,
     FeedGap,
+    FundingKnown,
     FundingSettled,
     InstrumentChanged,
     OrderAccepted,
@@ -31,7 +32,7 @@ from kedge.domain.events import (
     TimerFired,
 )
 from kedge.domain.orders import FillCause, Liquidity, Side
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, TimerSet
+from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, TimerSet
 from kedge.domain.units import E8, to_float
 from kedge.engine.lifecycle import Report, Status
 from kedge.engine.settings import EngineSettings
@@ -73,6 +74,7 @@ class Fold:
             FeedGap: self._gap,
             InstrumentChanged: self._instrument,
             FundingSettled: self._funding,
+            FundingKnown: self._nothing,
             CashMoved: self._cash,
             PositionAdopted: self._adopted,
             BooksDiffer: self._differ,
@@ -88,6 +90,7 @@ class Fold:
         }
         self._absorbers: dict[type, Callable[[Any], None]] = {
             Decided: self._decided,
+            Predicted: self._predicted,
             OrderSent: self._sent,
             OrderRefused: self._refused,
             CancelSent: self._cancel_sent,
@@ -268,6 +271,9 @@ class Fold:
         slot.decision_id = decided.decision_id
         slot.leg = slot.attempt = 0
         slot.blocked = False
+
+    def _predicted(self, _: Predicted) -> None:
+        self.state.predictions += 1
 
     def _sent(self, sent: OrderSent) -> None:
         state, order = self.state, sent.approved.order

@@ -22,7 +22,7 @@ from kedge.risk.states import RiskState
 
 FORMAT = "kedge/snapshot/v1"
 _ARRAYS = ("account", "lots", "costs", "marks", "tick_values")
-_SCALARS = ("halt_code", "halt_day", "ts_ns", "decisions", "round_trips", "differences", "last_trouble")
+_SCALARS = ("halt_code", "halt_day", "ts_ns", "decisions", "predictions", "round_trips", "differences", "last_trouble")
 _SLOT_SCALARS = (
     "ts_ns", "mark_ts_ns", "ready", "warm_bars", "volume_avg_lots", "exposure_e8",
     "target_lots", "decision_id", "leg", "attempt", "blocked",

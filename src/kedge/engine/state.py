@@ -149,6 +149,7 @@ class EngineState:
         self.halt_day = 0
         self.ts_ns = settings.start_ts_ns
         self.decisions = 0
+        self.predictions = 0
         self.round_trips = 0
         self.differences = 0
         self.last_trouble = ""

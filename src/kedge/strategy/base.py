@@ -82,6 +82,42 @@ class Strategy(Protocol):
         """Targets that should change now; `NO_TARGETS` to leave everything as it is. Called once per closed bar."""
 
 
+class Prediction(msgspec.Struct, frozen=True, gc=False):
+    """What a model says of one instrument at the bar that has just closed.
+
+    Attributes
+    ----------
+    score : float
+        The model's raw score (log odds), before calibration.
+    probability : float
+        Calibrated probability that the price rises by the label's rule.
+    expected_return_frac : float
+        Over `horizon_ns`, before costs.
+    """
+
+    instrument: InstrumentId
+    score: float
+    probability: float
+    expected_return_frac: float
+    horizon_ns: int
+
+
+class ModelStrategy(Strategy, Protocol):
+    """A strategy with a model behind it: the engine records each prediction with its features, then asks what follows from it.
+
+    Both methods are pure; `on_event` of such a strategy is `decide` after `predict`.
+    """
+
+    @property
+    def model_sha256(self) -> str: ...
+
+    def predict(self, view: View) -> Prediction | None:
+        """The model's word on this bar; None until the view is ready."""
+
+    def decide(self, view: View, prediction: Prediction) -> Sequence[Target]:
+        """Targets that follow from the prediction."""
+
+
 Params = TypeVar("Params", bound=msgspec.Struct)
 
 
