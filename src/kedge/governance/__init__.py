@@ -1,0 +1,1 @@
+"""Lineage, later ladder, gates and approvals. Pure: records in, findings out."""
