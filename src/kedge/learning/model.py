@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from kedge.domain.canonical import digest, encode
-from kedge.domain.errors import IntegrityError
+from kedge.domain.errors import IntegrityError, InvalidInput
 from kedge.learning.features import Feature
 
 MODEL_FORMAT: Final = "kedge/model/v1"
@@ -107,8 +107,25 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_model(model: Model) -> bytes:
-    """The document: canonical JSON, floats as their shortest exact text."""
-    return encode(model)
+    """The document: canonical JSON, floats as their shortest exact text.
+
+    Raises
+    ------
+    InvalidInput
+        It would not read back as itself: JSON has no infinity and no NaN.
+    """
+    data = encode(model)
+    try:
+        same = msgspec.json.decode(data, type=Model) == model
+    except msgspec.ValidationError:
+        same = False
+    if not same:
+        raise InvalidInput(
+            f"model {model.name!r} holds a number that is not finite",
+            why="its document would not read back as itself",
+            fix="find what training made infinite or NaN: a constant feature, a weight, a quantile",
+        )
+    return data
 
 
 def model_sha256(model: Model) -> str:
