@@ -35,14 +35,17 @@ from kedge.domain.orders import FillCause, Liquidity, Side
 from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, TimerSet
 from kedge.domain.units import E8, to_float
 from kedge.engine.lifecycle import Report, Status
+from kedge.engine.rows import RowFiller
 from kedge.engine.settings import EngineSettings
 from kedge.engine.state import EngineState, Slot
 from kedge.kernel.account import DAY, EQUITY, book_fill, book_flow, book_funding, mark_account, revalue
 from kedge.kernel.fees import fee_e8
 from kedge.kernel.funding import funding_paid_e8
+from kedge.learning.feature_rows import CLOSE
 from kedge.learning.features import FeatureSet, update_features
 from kedge.risk.gate import HALTING, PASSING
 from kedge.risk.states import RiskState
+from kedge.strategy.base import MODEL_VETOES
 
 VOLUME_SHIFT = 4
 """The usual bar volume is an exponential mean with weight 1/16, in integers."""
@@ -66,6 +69,8 @@ class Fold:
         self.settings = settings
         self._ops = features.ops
         self._warmup = features.warmup_bars
+        rows = RowFiller(state, settings, features)
+        self._fill_row = None if features.closes_only else rows.fill
         self._slots = state.slots
         self._account, self._funnel = state.account, state.funnel
         self._columns = (state.lots, state.costs, state.marks, state.tick_values)
@@ -74,7 +79,7 @@ class Fold:
             FeedGap: self._gap,
             InstrumentChanged: self._instrument,
             FundingSettled: self._funding,
-            FundingKnown: self._nothing,
+            FundingKnown: rows.learn_funding,
             CashMoved: self._cash,
             PositionAdopted: self._adopted,
             BooksDiffer: self._differ,
@@ -116,7 +121,10 @@ class Fold:
         ticks, ts_ns, volume = bar.close_ticks, bar.ts_ns, slot.volume_avg_lots
         mark_account(self._account, slot.index, ticks, ts_ns, *self._columns)
         slot.close = close = to_float(ticks, slot.tick)
-        update_features(self._ops, slot.memory, slot.out, close)
+        slot.cells[CLOSE] = close
+        if self._fill_row is not None:
+            self._fill_row(slot, bar)
+        update_features(self._ops, slot.memory, slot.out, slot.row)
         slot.ts_ns = slot.mark_ts_ns = ts_ns
         slot.volume_avg_lots = volume + ((bar.volume_lots - volume) >> VOLUME_SHIFT) if slot.warm_bars else bar.volume_lots
         slot.warm_bars += 1
@@ -265,6 +273,7 @@ class Fold:
             state.funnel.sized += 1
         else:
             state.funnel.vetoed[decided.code] = state.funnel.vetoed.get(decided.code, 0) + 1
+        slot.refused = "" if decided.code in TAKEN else decided.code
         if decided.code not in TAKEN:
             return
         slot.target_lots = decided.target_lots
@@ -272,8 +281,11 @@ class Fold:
         slot.leg = slot.attempt = 0
         slot.blocked = False
 
-    def _predicted(self, _: Predicted) -> None:
+    def _predicted(self, predicted: Predicted) -> None:
         self.state.predictions += 1
+        slot = self._slots[predicted.instrument]
+        if not predicted.veto and slot.refused in MODEL_VETOES:
+            slot.refused = ""  # the next such veto is another one
 
     def _sent(self, sent: OrderSent) -> None:
         state, order = self.state, sent.approved.order

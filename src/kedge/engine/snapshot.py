@@ -20,13 +20,14 @@ from kedge.engine.orders import OrderState
 from kedge.engine.state import EngineState, Slot
 from kedge.risk.states import RiskState
 
-FORMAT = "kedge/snapshot/v1"
+FORMAT = "kedge/snapshot/v2"
 _ARRAYS = ("account", "lots", "costs", "marks", "tick_values")
 _SCALARS = ("halt_code", "halt_day", "ts_ns", "decisions", "predictions", "round_trips", "differences", "last_trouble")
 _SLOT_SCALARS = (
     "ts_ns", "mark_ts_ns", "ready", "warm_bars", "volume_avg_lots", "exposure_e8",
-    "target_lots", "decision_id", "leg", "attempt", "blocked",
+    "target_lots", "decision_id", "leg", "attempt", "blocked", "refused",
 )  # fmt: skip
+_SLOT_NAMES = {*_SLOT_SCALARS, "close", "memory", "out", "settlements"}
 _FUNNEL = ("bars", "gaps", "decisions", "sized", "sent", "filled", "vetoed", "refused")
 
 
@@ -42,6 +43,7 @@ class _Snapshot(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     finished: list[OrderState]
     strange: list[str]
     timers: dict[str, int]
+    leader_closes: list[tuple[int, str]]
     gate: dict[str, Any]
 
 
@@ -61,6 +63,7 @@ def dump_state(state: EngineState) -> bytes:
             finished=[orders.by_id[client_id] for client_id in orders.finished],
             strange=list(orders.strange),
             timers=state.timers,
+            leader_closes=[(ts_ns, _hex(np.array([close]))) for ts_ns, close in state.leader_closes.items()],
             gate={
                 "sent_ns": list(gate.sent_ns),
                 "messages_ns": list(gate.messages_ns),
@@ -104,6 +107,8 @@ def load_state(state: EngineState, data: bytes) -> None:
     for name in _FUNNEL:
         setattr(state.funnel, name, snapshot.funnel[name])
     state.timers = snapshot.timers
+    state.leader_closes.clear()
+    state.leader_closes.update((ts_ns, float(_floats(close, 1)[0])) for ts_ns, close in snapshot.leader_closes)
     _load_orders(state, snapshot)
     _load_gate(state, snapshot.gate)
 
@@ -115,7 +120,7 @@ def _check_names(snapshot: _Snapshot, state: EngineState) -> None:
         ("specs", list(snapshot.specs), list(snapshot.slots)),
         ("funnel", snapshot.funnel.keys(), set(_FUNNEL)),
         ("gate", snapshot.gate.keys(), {"sent_ns", "messages_ns", "fills_ns", "recent", "sizes"}),
-        *((f"slot {name}", plain.keys(), {*_SLOT_SCALARS, "close", "memory", "out"}) for name, plain in snapshot.slots.items()),
+        *((f"slot {name}", plain.keys(), _SLOT_NAMES) for name, plain in snapshot.slots.items()),
     ]
     for part, found, wanted in pairs:
         if found != wanted:
@@ -126,7 +131,8 @@ def _check_names(snapshot: _Snapshot, state: EngineState) -> None:
 
 def _dump_slot(slot: Slot) -> dict[str, Any]:
     plain = {name: getattr(slot, name) for name in _SLOT_SCALARS}
-    return {**plain, "close": _hex(np.array([slot.close])), "memory": _hex(slot.memory), "out": _hex(slot.out)}
+    floats = {"close": _hex(np.array([slot.close])), "memory": _hex(slot.memory), "out": _hex(slot.out)}
+    return {**plain, **floats, "settlements": slot.settlements}
 
 
 def _load_slot(slot: Slot, plain: dict[str, Any]) -> None:
@@ -136,6 +142,7 @@ def _load_slot(slot: Slot, plain: dict[str, Any]) -> None:
     slot.close = float(_floats(plain["close"], 1)[0])
     slot.memory[:] = _floats(plain["memory"], len(slot.memory))
     slot.out[:] = _floats(plain["out"], len(slot.out))
+    slot.settlements = [(int(ts_ns), int(rate_e8)) for ts_ns, rate_e8 in plain["settlements"]]
 
 
 def _load_orders(state: EngineState, snapshot: _Snapshot) -> None:

@@ -5,23 +5,29 @@ Integer arrays are shared with compiled laws; a memoryview of each gives Python 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import MutableSequence, Sequence
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from kedge.domain.errors import InvalidInput
 from kedge.domain.instrument import Instrument, InstrumentId
-from kedge.domain.units import E8
 from kedge.engine.orders import Orders
 from kedge.engine.settings import EngineSettings
 from kedge.kernel.account import ACCOUNT_SIZE, open_account, plain_view
+from kedge.learning.feature_rows import ROW_SIZE, lot_size, tick_size
 from kedge.learning.features import FeatureSet
 from kedge.risk.gate import GateState
 from kedge.risk.states import RiskState
 
 Int64Array = npt.NDArray[np.int64]
+
+SETTLEMENTS_KEPT: Final = 64
+"""Settlements told ahead of their bar that one instrument may hold; the oldest goes first."""
+
+LEADER_CLOSES_KEPT: Final = 8
+"""Closes of the leader: one is read, one interval back; the rest is room for a follower whose bar comes late."""
 
 
 class Slot:
@@ -33,6 +39,7 @@ class Slot:
     __slots__ = (
         "attempt",
         "blocked",
+        "cells",
         "close",
         "decision_id",
         "exposure_e8",
@@ -41,11 +48,15 @@ class Slot:
         "index",
         "instrument",
         "leg",
+        "lot",
         "lots_view",
         "mark_ts_ns",
         "memory",
         "out",
         "ready",
+        "refused",
+        "row",
+        "settlements",
         "spec",
         "target_lots",
         "tick",
@@ -61,6 +72,9 @@ class Slot:
         self.memory = np.zeros(max(1, features.state_size))
         self.out = np.full(max(1, len(features.features)), np.nan)
         self.features = cast("Sequence[float]", memoryview(cast(Any, self.out))[: len(features.features)])
+        self.row = np.full(ROW_SIZE, np.nan)
+        self.cells = cast("MutableSequence[float]", memoryview(cast(Any, self.row)))
+        self.settlements: list[tuple[int, int]] = []
         self.ts_ns = self.mark_ts_ns = 0
         self.close = 0.0
         self.ready = False
@@ -73,16 +87,35 @@ class Slot:
         self.leg = 0
         self.attempt = 0
         self.blocked = False
+        self.refused = ""
         self.describe(spec)
 
     def describe(self, spec: Instrument) -> None:
         """Take a (new) dated record of this instrument."""
         self.spec = spec
-        self.tick = spec.tick_e8 / E8
+        self.tick, self.lot = tick_size(spec), lot_size(spec)
 
     @property
     def position_lots(self) -> int:
         return self.lots_view[self.index]
+
+    def note_settlement(self, ts_ns: int, rate_e8: int) -> None:
+        """Keep a settled rate for the bars that close then or later; one older than the newest known is none of news."""
+        if ts_ns > self.settled_ts_ns:
+            self.settlements.append((ts_ns, rate_e8))
+            del self.settlements[:-SETTLEMENTS_KEPT]
+
+    @property
+    def settled_ts_ns(self) -> int:
+        """The newest settlement told; 0 for none."""
+        return self.settlements[-1][0] if self.settlements else 0
+
+    def settled_at(self, close_ts_ns: int) -> tuple[int, int] | None:
+        """The last settlement (time, rate in 1e-8) at or before a bar's close; what is older is dropped."""
+        known = self.settlements
+        while len(known) > 1 and known[1][0] <= close_ts_ns:
+            del known[0]
+        return known[0] if known and known[0][0] <= close_ts_ns else None
 
     def forget_features(self) -> None:
         """Start every warm-up again, after a gap too long to bridge."""
@@ -130,7 +163,15 @@ class EngineState:
         ids = [i.instrument_id for i in instruments]
         if not ids or ids != sorted(set(ids)):
             raise InvalidInput(f"instruments are {ids}", why="each once, ordered by id", fix="sort them and drop repeats")
+        if features.leader and features.leader not in ids:
+            raise InvalidInput(
+                f"features are led by {features.leader}",
+                why=f"this engine sees {', '.join(ids)}, so they would never be known",
+                fix="trade the leader too, or choose a feature set without one",
+            )
         n = len(instruments)
+        self.features = features
+        self.leader_closes: dict[int, float] = {}
         self.account: Int64Array = np.zeros(ACCOUNT_SIZE, np.int64)
         self.lots: Int64Array = np.zeros(n, np.int64)
         self.costs: Int64Array = np.zeros(n, np.int64)

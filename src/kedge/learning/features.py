@@ -1,4 +1,4 @@
-"""Feature operators: one compiled `update_features(ops, state, out, row...)` serves batch and stream.
+"""Feature sets: one compiled `update_features(ops, state, out, row)` serves batch and stream.
 
 Batch is a loop over the call, stream is one call, so they are equal by construction. An operator's whole memory
 is its slice of `state`; its output is NaN until its warm-up has passed. Sums run oldest to newest, always.
@@ -6,7 +6,6 @@ is its slice of `state`; its output is NaN until its warm-up has passed. Sums ru
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Annotated
 
 import msgspec
@@ -15,46 +14,59 @@ import numpy.typing as npt
 
 from kedge.domain.errors import InvalidInput
 from kedge.kernel.compiling import law
+from kedge.learning.feature_rows import CLOSE, FUNDING_RATE, FUNDING_TS_S, HIGH, LEADER_CLOSE, LOW, OPEN, ROW_CELLS, ROW_SIZE
+from kedge.learning.operators import OPERATORS, Operator
+from kedge.learning.operators_bar import bar_feature
+from kedge.learning.operators_outer import outer_feature
+from kedge.learning.operators_price import price_feature
+
+__all__ = ["WINDOW_MAX", "Feature", "FeatureSet", "Operator", "update_features"]
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 WINDOW_MAX = 5_000
-
-
-class Operator(IntEnum):
-    """What a feature computes from the closes of one instrument."""
-
-    EMA = 0
-    """Exponential mean, alpha 2/(n+1), seeded with the first close; ready after n bars."""
-    ZSCORE = 1
-    """(close - mean) / population standard deviation over the last n closes; 0 where they are all equal."""
-    VOLATILITY = 2
-    """Square root of the exponentially weighted mean of squared log returns, alpha 2/(n+1), per bar."""
-    MOMENTUM = 3
-    """Log return over the last n bars."""
-
-
-_MEMORY = {Operator.EMA: 1, Operator.ZSCORE: 0, Operator.VOLATILITY: 2, Operator.MOMENTUM: 0}
-_KEEPS_WINDOW = {Operator.ZSCORE, Operator.MOMENTUM}
+VALUE_MAX = 1e30
+"""No price or volume is near this; beyond it squares would leave float64."""
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """One operator with its window, by name."""
+    """One operator with its windows, by name.
+
+    Attributes
+    ----------
+    window, second : int
+        The operator's n and m in bars (hours for FUNDING_HOURS, settlements for FUNDING_ZSCORE); 1 and 0 where it has none.
+    of : str
+        The leader's instrument id, of an operator that reads the leader; empty elsewhere.
+    """
 
     name: str
     operator: Operator
-    window: Annotated[int, msgspec.Meta(ge=1, le=WINDOW_MAX)]
+    window: Annotated[int, msgspec.Meta(ge=1, le=WINDOW_MAX)] = 1
+    second: Annotated[int, msgspec.Meta(ge=0, le=WINDOW_MAX)] = 0
+    of: str = ""
 
     @property
     def state_size(self) -> int:
-        """float64 cells of memory: a counter, the operator's own, and its window if it keeps one."""
-        return 1 + _MEMORY[self.operator] + (self.window if self.operator in _KEEPS_WINDOW else 0)
+        """float64 cells of memory: a counter, and the operator's own."""
+        return 1 + OPERATORS[self.operator].memory(self.window, self.second)
 
     @property
     def warmup_bars(self) -> int:
-        """Bars before the output is a number."""
-        return self.window if self.operator in (Operator.EMA, Operator.ZSCORE) else self.window + 1
+        """Bars before the output is a number, where what may be unknown is known."""
+        return OPERATORS[self.operator].warmup(self.window, self.second)
+
+    @property
+    def optional(self) -> bool:
+        """Whether the output may be NaN after the warm-up, because funding or the leader is unknown."""
+        return OPERATORS[self.operator].optional
+
+    @property
+    def cells(self) -> frozenset[int]:
+        """Cells of the row that it reads."""
+        return frozenset(ROW_CELLS.index(name) for name in OPERATORS[self.operator].inputs)
 
 
 class FeatureSet:
@@ -62,12 +74,23 @@ class FeatureSet:
 
     Attributes
     ----------
-    ops : int64 array, shape (n_features, 3)
-        Operator, window, first cell of its state.
+    ops : int64 array, shape (n_features, 4)
+        Operator, window, second window, first cell of its state.
     state_size : int
         float64 cells that one instrument needs.
     warmup_bars : int
-        Bars until every output is a number.
+        Bars until every output is a number, but those of optional features.
+    leader : str
+        Instrument id of the leader; empty where no feature reads one.
+    uses_funding : bool
+        Whether a feature reads funding, so that `FundingKnown` must be told.
+    closes_only : bool
+        Whether the close is all that any feature reads.
+
+    Raises
+    ------
+    InvalidInput
+        Two features of one name, windows that the operator does not take, no leader where one is read, or two leaders.
     """
 
     def __init__(self, features: tuple[Feature, ...]) -> None:
@@ -75,73 +98,99 @@ class FeatureSet:
         if len(set(names)) != len(names):
             raise InvalidInput(f"features are named {names}", why="names must differ", fix="rename one")
         self.features = features
-        self.ops: Int64Array = np.zeros((len(features), 3), np.int64)
+        self.ops: Int64Array = np.zeros((len(features), 4), np.int64)
         offset = 0
         for n, feature in enumerate(features):
-            self.ops[n] = (feature.operator, feature.window, offset)
+            _check(feature)
+            self.ops[n] = (feature.operator, feature.window, feature.second, offset)
             offset += feature.state_size
         self.state_size = offset
-        self.warmup_bars = max((f.warmup_bars for f in features), default=0)
+        self.warmup_bars = max((f.warmup_bars for f in features if not f.optional), default=0)
+        cells: frozenset[int] = frozenset().union(*(f.cells for f in features))
+        self.leader = _leader(features)
+        self.uses_funding = FUNDING_RATE in cells
+        self.closes_only = cells <= {CLOSE}
 
-    def batch(self, closes: Float64Array) -> Float64Array:
-        """Features of a whole series, shape (n_bars, n_features): a loop over the streaming call."""
-        if closes.ndim != 1 or not np.all(np.isfinite(closes)) or np.any(closes <= 0):
-            raise InvalidInput("closes", why="must be a 1-d array of positive finite prices", fix="validate the bars first")
-        state, out = np.zeros(self.state_size), np.full(len(self.features), np.nan)
-        rows = np.empty((len(closes), len(self.features)))
-        for n, close in enumerate(closes):
-            update_features(self.ops, state, out, float(close))
-            rows[n] = out
-        return rows
+    def batch(self, rows: Float64Array, resets: BoolArray | None = None) -> Float64Array:
+        """Features of a whole series, shape (n_bars, n_features): a loop over the streaming call.
 
+        Parameters
+        ----------
+        rows : float64 array, shape (n_bars, ROW_SIZE)
+            As `feature_rows.rows_of` builds them.
+        resets : bool array, shape (n_bars,), optional
+            Where memory starts again before the bar, as `feature_rows.resets_of` finds them.
 
-@law("float64(float64[::1], int64, int64, int64, float64)")
-def _zscore(state: Float64Array, at: int, window: int, count: int, close: float) -> float:
-    state[at + (count - 1) % window] = close
-    if count < window:
-        return np.nan
-    total = 0.0
-    for k in range(window):
-        total += state[at + (count + k) % window]
-    mean = total / window
-    squares = 0.0
-    for k in range(window):
-        gap = state[at + (count + k) % window] - mean
-        squares += gap * gap
-    return (close - mean) / np.sqrt(squares / window) if squares > 0.0 else 0.0
-
-
-@law("float64(float64[::1], int64, int64, int64, float64)")
-def _volatility(state: Float64Array, at: int, window: int, count: int, close: float) -> float:
-    if count > 1:
-        change = np.log(close / state[at])
-        alpha = 2.0 / (window + 1.0)
-        state[at + 1] = change * change if count == 2 else state[at + 1] + alpha * (change * change - state[at + 1])
-    state[at] = close
-    return np.sqrt(state[at + 1]) if count > window else np.nan
+        Raises
+        ------
+        InvalidInput
+            Another shape, or a cell that no bar can have; only funding and leader may be NaN.
+        """
+        again = np.zeros(len(rows), np.bool_) if resets is None else resets
+        _check_rows(rows, again)
+        out, state = np.full((len(rows), len(self.features)), np.nan), np.zeros(max(1, self.state_size))
+        for starts_again, row, seen in zip(again.tolist(), np.ascontiguousarray(rows), out, strict=True):
+            if starts_again:
+                state[:] = 0.0
+            update_features(self.ops, state, seen, row)
+        return out
 
 
-@law("float64(float64[::1], int64, int64, int64, float64)")
-def _momentum(state: Float64Array, at: int, window: int, count: int, close: float) -> float:
-    cell = at + (count - 1) % window
-    before = state[cell]
-    state[cell] = close
-    return np.log(close / before) if count > window else np.nan
+def _check(feature: Feature) -> None:
+    traits = OPERATORS[feature.operator]
+    told, n, m = f"feature {feature.name!r} ({feature.operator.name})", feature.window, feature.second
+    if not (traits.least <= n <= WINDOW_MAX) or (traits.windows == 0 and n != 1):
+        allowed = "1" if traits.windows == 0 else f"{traits.least} to {WINDOW_MAX:,}"
+        raise InvalidInput(f"{told}: window is {n}", why=f"it takes {allowed}", fix="choose one of those")
+    if (m != 0) if traits.windows < 2 else not 1 <= m <= WINDOW_MAX:
+        allowed = f"1 to {WINDOW_MAX:,}" if traits.windows == 2 else "0: it has one window at most"
+        raise InvalidInput(f"{told}: second window is {m}", why=f"it takes {allowed}", fix="choose one of those")
+    if traits.ordered and n >= m:
+        raise InvalidInput(f"{told}: windows are {n} and {m}", why="the first must be the shorter", fix="swap them, or part them")
+    if bool(feature.of) != (LEADER_CLOSE in feature.cells):
+        raise InvalidInput(f"{told}: of is {feature.of!r}", why="operators that read the leader name it, no others", fix="set or drop it")
 
 
-@law("void(int64[:,::1], float64[::1], float64[::1], float64)")
-def update_features(ops: Int64Array, state: Float64Array, out: Float64Array, close: float) -> None:
-    """Feed one close to every operator; `out[n]` becomes feature n, NaN while it warms up."""
+def _leader(features: tuple[Feature, ...]) -> str:
+    leaders = sorted({f.of for f in features} - {""})
+    if len(leaders) > 1:
+        raise InvalidInput(f"features are led by {', '.join(leaders)}", why="a row holds one leader's close", fix="choose one")
+    return leaders[0] if leaders else ""
+
+
+def _check_rows(rows: Float64Array, resets: BoolArray) -> None:
+    if rows.ndim != 2 or rows.shape[1] != ROW_SIZE or rows.dtype != np.float64 or resets.shape != (len(rows),):
+        raise InvalidInput(
+            f"rows of shape {rows.shape} and {rows.dtype}, resets of {resets.shape}",
+            why=f"float64 rows of {ROW_SIZE} cells and one reset each are read",
+            fix="build them with rows_of and resets_of",
+        )
+    for cell, name in enumerate(ROW_CELLS):
+        column = rows[:, cell]
+        known = column if cell not in (FUNDING_RATE, FUNDING_TS_S, LEADER_CLOSE) else column[~np.isnan(column)]
+        least = -VALUE_MAX if cell == FUNDING_RATE else 0.0
+        bad = ~(np.isfinite(known) & (known >= least) & (known <= VALUE_MAX))
+        if cell in (OPEN, HIGH, LOW, CLOSE, LEADER_CLOSE):
+            bad |= known == 0.0
+        if bad.any():
+            raise InvalidInput(
+                f"rows: {name} is {known[bad][0]!r}", why="a bar has positive finite prices and volume", fix="validate the bars first"
+            )
+    high, low = rows[:, HIGH], rows[:, LOW]
+    if (np.minimum(rows[:, OPEN], rows[:, CLOSE]) < low).any() or (np.maximum(rows[:, OPEN], rows[:, CLOSE]) > high).any():
+        raise InvalidInput("rows: an open or close lies outside its high and low", why="no bar is so", fix="validate the bars first")
+
+
+@law("void(int64[:,::1], float64[::1], float64[::1], float64[::1])")
+def update_features(ops: Int64Array, state: Float64Array, out: Float64Array, row: Float64Array) -> None:
+    """Feed one row to every operator; `out[n]` becomes feature n, NaN while it warms up."""
     for n in range(ops.shape[0]):
-        kind, window, at = ops[n, 0], ops[n, 1], ops[n, 2]
+        kind, window, second, at = ops[n, 0], ops[n, 1], ops[n, 2], ops[n, 3]
         count = int(state[at]) + 1
         state[at] = count
-        if kind == 0:
-            state[at + 1] = close if count == 1 else state[at + 1] + 2.0 / (window + 1.0) * (close - state[at + 1])
-            out[n] = state[at + 1] if count >= window else np.nan
-        elif kind == 1:
-            out[n] = _zscore(state, at + 1, window, count, close)
-        elif kind == 2:
-            out[n] = _volatility(state, at + 1, window, count, close)
+        if kind <= 7:
+            out[n] = price_feature(state, kind, at + 1, window, second, count, row)
+        elif kind <= 16:
+            out[n] = bar_feature(state, kind, at + 1, window, second, count, row)
         else:
-            out[n] = _momentum(state, at + 1, window, count, close)
+            out[n] = outer_feature(state, kind, at + 1, window, second, count, row)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from kedge.domain.errors import InvalidInput
-from kedge.domain.events import BarClosed, Event, InstrumentChanged, RunEnded, TimerFired
+from kedge.domain.events import BarClosed, Event, FundingKnown, InstrumentChanged, RunEnded, TimerFired
 from kedge.domain.outputs import CancelSent, OrderSent, Output, TimerSet
 from kedge.simulation.exchange import ExchangeCore, FundingRate
 
@@ -28,13 +28,17 @@ class Session:
         Bars, gaps and instrument changes ordered by `ts_ns`, then instrument id.
     fundings : sequence of FundingRate
         Settlements to come, ordered by `ts_ns`, then instrument id.
+    tell_funding : bool
+        Whether each settlement is told as news of the market too (`FundingKnown`), right before the bars that close then or next:
+        for an engine whose features read funding.
     """
 
-    def __init__(self, core: ExchangeCore, market: Iterable[Event], fundings: Sequence[FundingRate]) -> None:
+    def __init__(self, core: ExchangeCore, market: Iterable[Event], fundings: Sequence[FundingRate], *, tell_funding: bool = False) -> None:
         self._core = core
         self._market = market
         self._fundings = fundings
         self._next_funding = 0
+        self._tell_funding = tell_funding
         self._pending: list[tuple[int, int, Event]] = []
         self._sent = 0
         self._now_ns = 0
@@ -71,12 +75,15 @@ class Session:
             if self._core.has_arrivals or self._pending:
                 yield from self._inside(bars, close_ns)
             due = self._next_funding < len(fundings) and fundings[self._next_funding].ts_ns <= close_ns
-            for event in close_bars(bars, self._funding_until(close_ns) if due else ()):
+            settled = self._funding_until(close_ns) if due else []
+            for event in close_bars(bars, settled):
                 self._now_ns = max(self._now_ns, event.ts_ns)
                 yield event
             if self._pending:
                 yield from self._due(close_ns)
             self._now_ns = close_ns
+            if settled and self._tell_funding:
+                yield from (FundingKnown(one.ts_ns, one.instrument, one.rate_e8) for one in settled)
             yield from bars
         yield RunEnded(self._now_ns, self._stopped or "END_OF_DATA")
 

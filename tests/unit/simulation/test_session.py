@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from kedge.domain.errors import InvalidInput
-from kedge.domain.events import BarClosed, Event, FeedGap, InstrumentChanged, OrderCanceled, OrderFilled, RunEnded, TimerFired
+from kedge.domain.events import (
+    BarClosed,
+    Event,
+    FeedGap,
+    FundingKnown,
+    InstrumentChanged,
+    OrderCanceled,
+    OrderFilled,
+    RunEnded,
+    TimerFired,
+)
 from kedge.domain.orders import ApprovedOrder, OrderIntent, Side
 from kedge.domain.outputs import CancelSent, OrderSent, Output, TimerSet
 from kedge.simulation import session as session_module
@@ -144,3 +154,21 @@ def test_time_runs_backwards_only_where_a_settlement_falls_inside_a_longer_bar()
     assert backwards(seen) == [("FundingSettled", 20 * MINUTE)]
     assert isinstance(seen[2], OrderFilled)
     assert backwards(drive(Session(venue(), hourly(), []), {1: [send(order(side=Side.SELL))], 2: [timer]})) == []
+
+
+def test_settlements_are_told_before_the_bars_that_close_then_or_next_only_where_asked() -> None:
+    rates = [FundingRate(T0 + 30 * S, AAA, 5), FundingRate(T0 + 2 * MINUTE, AAA, 7), FundingRate(T0 + 2 * MINUTE, BBB, 9)]
+    both = [instrument(AAA), instrument(BBB)]
+    bars = [bar(n, instrument_id=name) for n in (1, 2, 3) for name in (AAA, BBB)]
+    silent = drive(Session(venue(both), bars, rates), {})
+    told = drive(Session(venue(both), bars, rates, tell_funding=True), {})
+    assert [e for e in told if not isinstance(e, FundingKnown)] == silent
+    assert not any(isinstance(e, FundingKnown) for e in silent)
+    news = [(e.ts_ns, e.instrument, e.rate_e8) for e in told if isinstance(e, FundingKnown)]
+    assert news == [tuple(rate) for rate in rates]
+    for n, event in enumerate(told):
+        if isinstance(event, FundingKnown):
+            following = next(e for e in told[n:] if isinstance(e, BarClosed))
+            before = [e for e in told[:n] if isinstance(e, BarClosed)]
+            assert following.ts_ns >= event.ts_ns
+            assert all(e.ts_ns < event.ts_ns for e in before)
