@@ -1,4 +1,4 @@
-"""The layout of a state folder: keys, runs, snapshots. The only place that knows its names."""
+"""The layout of a state folder: keys, runs, snapshots, models. The only place that knows its names."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def keys_folder(state: Path) -> Path:
 def data_folder(state: Path) -> Path:
     """Where imported market data is kept."""
     return state / "data"
+
+
+def blobs_folder(state: Path) -> Path:
+    """Where frozen data sets are kept, by hash."""
+    return state / "blobs"
+
+
+def models_folder(state: Path) -> Path:
+    """Where trained models are kept, by hash."""
+    return state / "models"
+
+
+def registry_folder(state: Path) -> Path:
+    """Where MLflow keeps runs, versions and aliases."""
+    return state / "mlflow"
 
 
 def run_folder(state: Path, run_id: str) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kedge.domain.errors import NotFound
 from kedge.domain.ports import Clock
 from kedge.domain.record import Record
-from kedge.journal import ChainedJournal, Head, Redactor, Row, Signer, Snapshot, decode_record
+from kedge.journal import ChainedJournal, Group, Head, Mention, Redactor, Row, Signer, Snapshot, decode_record
 
 
 class MemoryJournal(ChainedJournal):
@@ -27,7 +28,9 @@ class MemoryJournal(ChainedJournal):
         super().__init__(signer=signer, source=source, group_size=group_size, redactor=redactor, clock=clock)
         self.rows: list[Row] = []
         self.last_head: Head | None = None
+        self.blobs: dict[str, bytes] = {}
         self._snapshots: list[Snapshot] = []
+        self._mentions: dict[str, list[Mention]] = {}
 
     def raw_rows(self) -> Iterator[Row]:
         """The rows as stored."""
@@ -47,8 +50,21 @@ class MemoryJournal(ChainedJournal):
         kept = [s for s in self.snapshots() if at_or_before is None or s.seq <= at_or_before]
         return kept[-1] if kept else None
 
-    def _persist(self, rows: list[Row], head: Head | None, snapshot: Snapshot | None) -> None:
-        self.rows += rows
-        self.last_head = head
-        if snapshot:
-            self._snapshots.append(snapshot)
+    def blob(self, sha256: str) -> bytes:
+        """The bytes of this hash."""
+        if sha256 not in self.blobs:
+            raise NotFound(f"blob {sha256[:16]}", why="this journal does not hold it", fix="name one that a record names")
+        return self.blobs[sha256]
+
+    def find(self, id: str) -> list[tuple[str, int]]:
+        """Records that mention an id, as `(kind, record number)`, in order."""
+        return [(found.kind, found.seq) for found in self._mentions.get(id, ())]
+
+    def _persist(self, group: Group) -> None:
+        self.rows += group.rows
+        self.last_head = group.head
+        self.blobs.update(group.blobs)
+        for found in group.ids:
+            self._mentions.setdefault(found.id, []).append(found)
+        if group.snapshot:
+            self._snapshots.append(group.snapshot)

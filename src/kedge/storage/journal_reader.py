@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from kedge.domain.canonical import digest
-from kedge.domain.errors import Conflict, IntegrityError, KedgeError, NotFound
+from kedge.domain.errors import IntegrityError, KedgeError, NotFound
 from kedge.domain.record import Record, RunStarted, Step
-from kedge.journal import Head, Row, Snapshot, SnapshotTaken, decode_record, decode_row
+from kedge.journal import Head, Row, Snapshot, SnapshotTaken, decode_record, decode_row, mentions, telling_step
+from kedge.storage.journal_errors import sqlite_errors
 from kedge.storage.journal_files import seal_path
+from kedge.storage.journal_tables import Beside
 
 APPLICATION_ID = 0x4B444A31
 """'KDJ1' in the header of the file: a Kedge journal, table layout 1."""
@@ -24,25 +25,13 @@ PAGE_ROWS = 4_096
 """Rows read in one transaction, a few milliseconds."""
 
 
-@contextmanager
-def sqlite_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite says about a file into Kedge's errors."""
-    try:
-        yield
-    # a damaged schema makes SQLite quote bytes that are no text
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise as_kedge_error(path, error) from None
-
-
-def as_kedge_error(path: Path, error: Exception) -> KedgeError:
-    """The error that names the journal and the reaction."""
-    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Conflict(f"journal {path} is busy", why=str(error), fix="wait until the other process is done")
-    return IntegrityError(f"journal {path} cannot be read", why=str(error), fix="keep the file as evidence, restore a backup")
-
-
 class SqliteJournalReader:
     """Read-only view of a journal.
+
+    Attributes
+    ----------
+    beside : Beside
+        The blobs and the index as stored.
 
     Raises
     ------
@@ -61,6 +50,7 @@ class SqliteJournalReader:
         try:
             with sqlite_errors(self.path):
                 check_layout(self._db, self.path)
+                self.beside = Beside(self._db, self.path)
         except KedgeError:
             self._db.close()
             raise
@@ -91,7 +81,7 @@ class SqliteJournalReader:
 
     def records(self, *, start_seq: int = 0) -> Iterator[Record]:
         """Records from number `start_seq` on (the `RunStarted` is 0)."""
-        for seq, _, body in self.raw_rows(start=self._row_of(start_seq)):
+        for seq, _, body in self.raw_rows(start=self.row_of(start_seq)):
             record = decode_record(seq, body)
             if record is not None:
                 yield record
@@ -103,6 +93,52 @@ class SqliteJournalReader:
                 return record
             break
         raise IntegrityError(f"journal {self.path} has no start", why="row 0 says how to run again", fix="run `kedge audit verify` on it")
+
+    def record(self, seq: int) -> Record:
+        """One record by its number.
+
+        Raises
+        ------
+        NotFound
+            The journal does not reach that far.
+        """
+        first = self.row_of(seq)
+        for row, _, body in self.raw_rows(start=first, stop=first + 4):  # heads and snapshot marks may stand before it, three at most
+            found = decode_record(row, body)
+            if found is not None and (found.seq if isinstance(found, Step) else 0) == seq:
+                return found
+        raise NotFound(f"record {seq} of {self.path}", why="the journal has no such record", fix="name one of its records")
+
+    def blob(self, sha256: str) -> bytes:
+        """The bytes that records name by this hash (hex), such as the features of a prediction.
+
+        Raises
+        ------
+        NotFound
+            The journal does not hold them.
+        IntegrityError
+            They are not those of this name.
+        """
+        return self.beside.blob(sha256)
+
+    def find(self, id: str) -> list[tuple[str, int]]:
+        """Records that mention an id (of a fill, an order, a decision, a prediction), as `(kind, record number)`, in order.
+
+        `kind` is the tag of the event or output that mentions it, such as 'fill', 'send', 'decided' or 'predicted'. The index is a hint:
+        each answer is checked against its record, and where the index is not there, says nothing, or errs, all records are walked.
+        """
+        hints = self.beside.hints(id)
+        if hints and all(hint in self._mentioned(id, hint[1]) for hint in hints):
+            return hints
+        walked = (telling_step(body) for _, _, body in self.raw_rows() if id.encode() in body)
+        found = {(one.seq, one.kind) for step in walked if step is not None for one in mentions(step) if one.id == id}
+        return [(kind, seq) for seq, kind in sorted(found)]
+
+    def _mentioned(self, id: str, seq: int) -> set[tuple[str, int]]:
+        try:
+            return {(found.kind, found.seq) for found in mentions(self.record(seq)) if found.id == id}
+        except (NotFound, IntegrityError):
+            return set()
 
     def last_seq(self) -> int:
         """Number of the last row; -1 where there is none."""
@@ -163,7 +199,7 @@ class SqliteJournalReader:
 
     def _chained_hash(self, record: int) -> str | None:
         """The hash that the chain holds for the snapshot of this record: the mark stands before the next record."""
-        for seq, _, body in self.raw_rows(start=self._row_of(record)):
+        for seq, _, body in self.raw_rows(start=self.row_of(record)):
             value = decode_row(seq, body)
             if isinstance(value, SnapshotTaken) and value.seq_of == record:
                 return value.sha256
@@ -171,7 +207,7 @@ class SqliteJournalReader:
                 return None
         return None
 
-    def _row_of(self, record: int) -> int:
+    def row_of(self, record: int) -> int:
         """Number of the first row after all earlier records; a row never has a smaller number than its record."""
         low, high = max(record, 0), self.last_seq() + 1
         while low < high:

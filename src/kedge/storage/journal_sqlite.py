@@ -14,17 +14,15 @@ from types import TracebackType
 from kedge.domain.canonical import encode
 from kedge.domain.errors import InvalidInput, KedgeError, RecordingFailed
 from kedge.domain.ports import Clock
-from kedge.journal import ChainedJournal, Head, Redactor, Row, Signer, Snapshot, sign_seal
+from kedge.journal import ChainedJournal, Group, Head, Redactor, Signer, sign_seal
+from kedge.storage.journal_errors import as_kedge_error, sqlite_errors
 from kedge.storage.journal_files import WriterLock, chunks_of, head_path, remove_file, replace_file, seal_path
 from kedge.storage.journal_head import HeadFile, check_fits
-from kedge.storage.journal_reader import APPLICATION_ID, as_kedge_error, check_layout, sqlite_errors
+from kedge.storage.journal_reader import APPLICATION_ID, check_layout
+from kedge.storage.journal_tables import BESIDE_SCHEMA, ROWS_SCHEMA, add_tables, has_tables, put_beside
 from kedge.storage.journal_tail import read_tail
 
-_SCHEMA = (
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    "CREATE TABLE rows (seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL)",
-    "CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL)",
-)
+_SCHEMA = (f"PRAGMA application_id = {APPLICATION_ID}", *ROWS_SCHEMA, *BESIDE_SCHEMA)
 _WAL_PAGES = 512
 
 
@@ -122,13 +120,14 @@ class SqliteJournal(ChainedJournal):
             self._db.close()
             self._lock.release()
 
-    def _persist(self, rows: list[Row], head: Head | None, snapshot: Snapshot | None) -> None:
-        db = self._db
+    def _persist(self, group: Group) -> None:
+        db, head, snapshot = self._db, group.head, group.snapshot
         if head and not head.group:
             check_fits(head)
         try:
             db.execute("BEGIN IMMEDIATE")
-            db.executemany("INSERT INTO rows VALUES (?, ?, ?)", rows)
+            db.executemany("INSERT INTO rows VALUES (?, ?, ?)", group.rows)
+            put_beside(db, group)
             if snapshot:
                 db.execute("INSERT INTO snapshots VALUES (?, ?, ?)", (snapshot.seq, bytes.fromhex(snapshot.sha256), snapshot.body))
             db.execute("COMMIT")
@@ -153,6 +152,7 @@ class SqliteJournal(ChainedJournal):
     def _continue(self) -> None:
         with sqlite_errors(self.path):
             tail, head, lags = read_tail(self._db, self.path, self._key)
+            complete = has_tables(self._db)
             (self._last_snapshot,) = self._db.execute("SELECT ifnull(max(seq), -1) FROM snapshots").fetchone()
         try:
             if head and lags:
@@ -162,10 +162,18 @@ class SqliteJournal(ChainedJournal):
                 remove_file(seal_path(self.path))
         except OSError as error:
             raise _failed(seal_path(self.path), error) from None
+        if not complete:
+            self._complete()
         with sqlite_errors(self.path):
             _configure(self._db)
         if tail:
             self._continue_from(tail)
+
+    def _complete(self) -> None:
+        try:
+            add_tables(self._db)
+        except sqlite3.Error as error:
+            raise _failed(self.path, error) from None
 
     def _seal(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Verifies a journal file with everything that lies beside it: rows, head file, snapshots, seal."""
+"""Verifies a journal file with everything that lies beside it: rows, head file, snapshots, blobs, index, seal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from kedge.domain.canonical import digest
 from kedge.domain.errors import Conflict, IntegrityError
 from kedge.journal import Finding, FindingKind, Row, Verifier, VerifyReport, check_seal, decode_seal, verify_rows
+from kedge.storage.journal_beside_check import BesideCheck
 from kedge.storage.journal_files import chunks_of, head_path, read_if_there, seal_path
 from kedge.storage.journal_head import HeadCopy, newest_copy
 from kedge.storage.journal_reader import SqliteJournalReader
@@ -42,9 +43,13 @@ def verify_journal(path: Path, public_key: Verifier) -> VerifyReport:
             snapshot_seqs = reader.snapshot_seqs()
             head_file, stop = _still_moment(reader)
             copy = None if head_file is None else newest_copy(head_file, lambda head: head.signed_by(public_key))
-            rows = _Rows(reader, stop)
+            beside = BesideCheck(reader.beside)
+            rows = _Rows(reader, stop, beside)
             report = verify_rows(rows, public_key, head_copy=copy.body if copy else None, copy_expected=True)
-            more = rows.unreadable or list(_snapshot_findings(reader, snapshot_seqs, report.snapshots))
+            more = rows.unreadable or [
+                *_snapshot_findings(reader, snapshot_seqs, report.snapshots),
+                *beside.findings(reader.raw_rows(start=stop)),
+            ]
             ended = any(
                 isinstance(body, bytes) and RUN_ENDED in body for _, _, body in reader.raw_rows(start=max(0, stop - TAIL_ROWS), stop=stop)
             )
@@ -56,10 +61,10 @@ def verify_journal(path: Path, public_key: Verifier) -> VerifyReport:
 
 
 class _Rows:
-    """Rows up to a moment; a file that breaks while it is read ends here, with a finding."""
+    """Rows up to a moment, each shown to the check of what lies beside them; a file that breaks on the way ends here, with a finding."""
 
-    def __init__(self, reader: SqliteJournalReader, stop: int) -> None:
-        self._reader, self._stop = reader, stop
+    def __init__(self, reader: SqliteJournalReader, stop: int, beside: BesideCheck) -> None:
+        self._reader, self._stop, self._beside = reader, stop, beside
         self.unreadable: list[Finding] = []
 
     def __iter__(self) -> Iterator[Row]:
@@ -67,6 +72,7 @@ class _Rows:
         try:
             for row in self._reader.raw_rows(stop=self._stop):
                 seq = row[0]
+                self._beside.row(row)
                 yield row
         except IntegrityError as error:
             self.unreadable.append(Finding(seq + 1, FindingKind.UNREADABLE, f"no row after {seq} can be read: {error.why}"))
