@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kedge.domain.events import BarClosed, Event, OrderAccepted, OrderCanceled, OrderFilled
@@ -197,9 +197,13 @@ class ListJournal:
         self.started: RunStarted | None = None
         self.steps: list[tuple[Event, tuple[Output, ...]]] = []
         self.snapshots: list[tuple[int, bytes]] = []
+        self.blobs: dict[str, bytes] = {}
 
     def start(self, run_started: RunStarted) -> None:
         self.started = run_started
+
+    def keep(self, blobs: Mapping[str, bytes]) -> None:
+        self.blobs.update(blobs)
 
     def commit(self, event: Event, outputs: Sequence[Output]) -> None:
         self.steps.append((event, tuple(outputs)))

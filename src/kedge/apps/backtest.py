@@ -13,7 +13,8 @@ import msgspec
 from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
-from kedge.apps.output import emit, print_rows, progress
+from kedge.apps.output import console, emit, print_rows, progress
+from kedge.apps.strategy_choice import Choice, choose
 from kedge.domain.errors import RecordingFailed
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
@@ -27,6 +28,7 @@ from kedge.storage.journal_memory import MemoryJournal
 from kedge.storage.journal_sqlite import SqliteJournal
 from kedge.storage.keys import load_or_create_key
 from kedge.storage.snapshots import SnapshotStore
+from kedge.strategy.base import Strategy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +43,7 @@ def run(
     *,
     data: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
     strategy: str | None = None,
+    model: str | None = None,
     funding: Files = None,
     instrument: Path | None = None,
     param: Texts = None,
@@ -64,7 +67,9 @@ def run(
         A file of bars per instrument (CSV, Parquet, Feather, freqtrade JSON), or the hash of an imported one; repeat for a
         portfolio.
     strategy
-        `trend` or `mean_reversion`; the configured one by default.
+        `trend`, `mean_reversion` or `model`; the configured one by default, else trend.
+    model
+        The model to trade with: NAME@champion, NAME/3, or the first digits of its hash (see `kedge model list`).
     funding
         A file of funding settlements per instrument.
     instrument
@@ -93,9 +98,12 @@ def run(
     settings = load_config(config, flags={"state_dir": state_dir})
     store = SnapshotStore(data_folder(settings.state_folder))
     market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument), store=store, tz=tz)
-    spec = _spec(settings, market, strategy or settings.settings.strategy.name, param, wallet, OrderKind(entry), matcher, seed)
+    chosen = choose(settings, strategy, param, model=model)
+    if chosen.warning:
+        console(stderr=True).print(f"note: {chosen.warning}", markup=False, soft_wrap=True)
+    spec = _spec(settings, market, chosen, wallet, OrderKind(entry), matcher, seed)
     started = first_record(spec, "bt")
-    finished = _journalled(settings, started, market) if journal else _in_memory(started, market)
+    finished = _journalled(settings, started, market, chosen.strategy) if journal else _in_memory(started, market, chosen.strategy)
     payload = {"schema": "kedge/backtest/v1", **finished.result(), "quarantined": market.quarantined}
     payload["journal"] = str(run_folder(settings.state_folder, started.run_id) / JOURNAL_NAME) if journal else None
     emit(payload, as_json, lambda target: draw(target, payload))
@@ -105,8 +113,7 @@ def run(
 def _spec(
     settings: Config,
     market: MarketData,
-    strategy: str,
-    param: list[str] | None,
+    chosen: Choice,
     wallet: str | None,
     entry: OrderKind,
     matcher: str,
@@ -115,8 +122,8 @@ def _spec(
     money_e8 = wiring.wallet_e8(settings, wallet)
     engine = wiring.engine_settings(
         settings,
-        strategy=strategy,
-        params=wiring.strategy_params(settings, strategy, param),
+        strategy=chosen.name,
+        params=chosen.params,
         entry=entry,
         interval_ns=market.interval_ns,
         start_ts_ns=market.start_ts_ns,
@@ -140,11 +147,12 @@ def _spec(
     )
 
 
-def _in_memory(started: RunStarted, market: MarketData) -> Run:
-    return _drive(Run(started, market.events(), market.fundings, MemoryJournal(signer=None, source=started.source)), market)
+def _in_memory(started: RunStarted, market: MarketData, strategy: Strategy | None) -> Run:
+    journal = MemoryJournal(signer=None, source=started.source)
+    return _drive(Run(started, market.events(), market.fundings, journal, strategy), market)
 
 
-def _journalled(settings: Config, started: RunStarted, market: MarketData) -> Run:
+def _journalled(settings: Config, started: RunStarted, market: MarketData, strategy: Strategy | None) -> Run:
     """Run into a folder of its own beside the final one, which it then replaces: a broken run never looks whole."""
     final = run_folder(settings.state_folder, started.run_id)
     _clear_unfinished(final.parent)
@@ -160,7 +168,7 @@ def _journalled(settings: Config, started: RunStarted, market: MarketData) -> Ru
             redactor=wiring.redactor(settings),
         )
         with store:
-            finished = _drive(Run(started, market.events(), market.fundings, store), market)
+            finished = _drive(Run(started, market.events(), market.fundings, store, strategy), market)
             store.close(seal=True)
         (building / "result.json").write_text(json.dumps(msgspec.to_builtins(finished.result()), indent=2) + "\n", encoding="utf-8")
         _put_in_place(building, final)

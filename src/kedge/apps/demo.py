@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
 from kedge.apps.output import console, emit
+from kedge.apps.strategy_choice import Choice, choose
 from kedge.apps.view import Recent, render, utc_text
 from kedge.domain.errors import InvalidInput
 from kedge.domain.events import Event
@@ -33,6 +34,7 @@ from kedge.services.market_data import load_market
 from kedge.simulation.exchange import FundingRate
 from kedge.storage.journal_sqlite import SqliteJournal
 from kedge.storage.keys import load_or_create_key
+from kedge.strategy.base import Strategy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +89,7 @@ def demo(
     seed
         Of the synthetic market.
     strategy
-        `trend` or `mean_reversion`.
+        `trend`, `mean_reversion` or `model`; the configured one by default, else trend.
     param
         NAME=VALUE of the strategy.
     wallet
@@ -114,8 +116,9 @@ def demo(
         refuse_full_disk(folder)
         _forget_old_runs(folder)
         played = demo_market(settings, bars)
-        started = first_record(demo_spec(settings, played, param, wallet), "demo")
-        status = _play(settings, started, played, quiet=as_json)
+        chosen = choose(settings, None, param)
+        started = first_record(demo_spec(settings, played, chosen, wallet), "demo")
+        status = _play(settings, started, played, chosen.strategy, quiet=as_json)
     emit({"schema": "kedge/demo/v1", **status}, as_json, lambda target: _farewell(target, status))
     return exit_codes.OK
 
@@ -144,17 +147,16 @@ def _shipped(symbol: str) -> Any:
     return records[-1]
 
 
-def demo_spec(settings: Config, market: Market, param: list[str] | None, wallet: str | None) -> RunSpec:
+def demo_spec(settings: Config, market: Market, chosen: Choice, wallet: str | None) -> RunSpec:
     """The run that the demo is, without its events."""
     money_e8 = wiring.wallet_e8(settings, wallet)
-    name = settings.settings.strategy.name
     venue, costs = wiring.venue_settings(settings, money_e8), wiring.bar_costs(settings)
     began = datetime.now(UTC).isoformat()
     return RunSpec(
         engine=wiring.engine_settings(
             settings,
-            strategy=name,
-            params=wiring.strategy_params(settings, name, param),
+            strategy=chosen.name,
+            params=chosen.params,
             entry=OrderKind.MARKET,
             interval_ns=market.interval_ns,
             start_ts_ns=market.start_ts_ns,
@@ -180,7 +182,7 @@ def demo_spec(settings: Config, market: Market, param: list[str] | None, wallet:
     )
 
 
-def _play(settings: Config, started: Any, market: Market, *, quiet: bool) -> dict[str, Any]:
+def _play(settings: Config, started: Any, market: Market, strategy: Strategy | None, *, quiet: bool) -> dict[str, Any]:
     folder = run_folder(settings.state_folder, started.run_id)
     folder.mkdir(parents=True)
     key = load_or_create_key(keys_folder(settings.state_folder))
@@ -190,7 +192,7 @@ def _play(settings: Config, started: Any, market: Market, *, quiet: bool) -> dic
     with SqliteJournal(
         folder / JOURNAL_NAME, signer=key, source=started.source, group_size=group, redactor=wiring.redactor(settings)
     ) as journal:
-        run = Run(started, paced(market.events, pace), market.fundings, journal)
+        run = Run(started, paced(market.events, pace), market.fundings, journal, strategy)
         recent = Recent(run.session.send, run.started.instruments, lambda: run.engine.state.ts_ns)
         run.session.send = recent.send  # type: ignore[method-assign]  # the view listens in on the way to the venue
         mark_ready()
@@ -222,7 +224,7 @@ def _screen(settings: Config, run: Run, recent: Recent, source: str, quiet: bool
     """Yields `tick()`, which refreshes view and status file when they are due."""
     target = console()
     title = f"DEMO · {source.upper()} · {run.started.run_id}"
-    note = f"speed {settings.settings.demo.speed} · {settings.settings.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
+    note = f"speed {settings.settings.demo.speed} · {run.engine.strategy.name} · account {settings.settings.account} · Ctrl-C stops"
     if quiet or not target.is_terminal:
         yield _Ticker(settings, run, recent, source, None if quiet else target, None, title, note)
         return

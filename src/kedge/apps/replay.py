@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes
 from kedge.apps.output import emit
+from kedge.apps.strategy_choice import recorded_strategy
 from kedge.ops.build import code_sha256
 from kedge.ops.config import load_config
 from kedge.ops.state_folder import journal_path
@@ -27,6 +28,8 @@ def replay(
 ) -> int:
     """Step a fresh engine through a journal's events and compare every record with its own bytes; exit 9 when they differ.
 
+    A run with a model is decided again with that model, loaded from the state folder by the hash that the run's first record names.
+
     Parameters
     ----------
     run
@@ -38,8 +41,9 @@ def replay(
     as_json
         Print JSON.
     """
-    path = journal_path(load_config(config, flags={"state_dir": state_dir}).state_folder, run)
-    with SqliteJournalReader(path) as journal:
-        found = replay_run(journal, code_sha256=code_sha256())
+    state = load_config(config, flags={"state_dir": state_dir}).state_folder
+    with SqliteJournalReader(journal_path(state, run)) as journal:
+        strategy = recorded_strategy(state, journal.run_started())
+        found = replay_run(journal, code_sha256=code_sha256(), strategy=strategy)
     emit({"schema": "kedge/replay/v1", **msgspec.to_builtins(found)}, as_json)
     return exit_codes.OK if found.equal else exit_codes.FINDINGS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
-from kedge.apps import exit_codes, wiring
+from kedge.apps import exit_codes
 from kedge.apps.output import emit
 from kedge.domain.errors import AccessRefused, InvalidInput
 from kedge.ops.config import load_config
@@ -49,9 +49,9 @@ def trade(
     instrument
         Symbols to trade; the configured ones by default.
     strategy
-        `trend` or `mean_reversion`.
+        `trend`, `mean_reversion` or `model`; the configured one by default, else trend.
     param
-        NAME=VALUE of the strategy.
+        NAME=VALUE of the strategy. For `model`, model=NAME@champion, NAME/3 or the first digits of its hash.
     interval
         Length of a bar, such as 1m, 5m or 1h.
     on_stop
@@ -63,20 +63,23 @@ def trade(
     as_json
         Print the final status as JSON.
     """
+    from kedge.apps.strategy_choice import choose
     from kedge.apps.trade_plan import Options
     from kedge.apps.trade_process import run_trader
 
     check_rung(rung)
     settings = load_config(config, flags={"state_dir": state_dir, "strategy.name": strategy})
-    name = settings.settings.strategy.name
+    chosen = choose(settings, None, param, ask_registry=False)
     options = Options(
         venue=venue_url(settings.state_folder, venue),
         rung=rung,
         symbols=tuple(dict.fromkeys(text.upper() for text in instrument or settings.settings.demo.instruments)),
-        strategy=name,
-        params=wiring.strategy_params(settings, name, param),
+        strategy=chosen.name,
+        params=chosen.params,
         interval=interval,
         on_stop=on_stop or ("ask" if sys.stdin.isatty() and sys.stdout.isatty() and not as_json else "leave"),
+        loaded=chosen.strategy,
+        history_bars=chosen.history_bars,
     )
     status = run_trader(settings, options, quiet=as_json)
     emit({"schema": "kedge/trade/v1", **status}, as_json, lambda target: _show_end(target, status))
@@ -115,7 +118,7 @@ def venue_url(state_folder: Path, given: str | None) -> str:
     """
     from urllib.parse import urlsplit
 
-    from kedge.api.server import is_loopback
+    from kedge.api.loopback import is_loopback
     from kedge.apps.exchange_file import read_running
 
     if given is None:

@@ -9,18 +9,28 @@ from kedge.apps.trade_market import Market
 from kedge.apps.trade_run_folder import RunNote
 from kedge.domain.orders import OrderKind
 from kedge.domain.units import NS_PER_MS
+from kedge.learning.features import FeatureSet
 from kedge.market.catalogue import VENUE
 from kedge.market.intervals import parse_interval
 from kedge.ops.build import code_sha256, engine_version
 from kedge.ops.config import Config
 from kedge.services.live_settings import LivePlan
+from kedge.strategy.base import Strategy
 from kedge.venues.bybit.bars import interval_word
 from kedge.venues.bybit.public_feed import FeedSettings
 from kedge.venues.bybit.venue_settings import VenueSettings, addresses
 
 
 class Options(NamedTuple):
-    """What the command line asked for, checked."""
+    """What the command line asked for, checked.
+
+    Attributes
+    ----------
+    loaded : Strategy or None
+        The strategy itself, where name and parameters alone do not make it.
+    history_bars : int
+        Bars to fetch before the first one.
+    """
 
     venue: str
     rung: str
@@ -29,6 +39,8 @@ class Options(NamedTuple):
     params: dict[str, Any]
     interval: str
     on_stop: str
+    loaded: Strategy | None = None
+    history_bars: int = 0
 
     @property
     def interval_ns(self) -> int:
@@ -58,11 +70,12 @@ def run_settings(config: Config, options: Options, market: Market) -> dict[str, 
 
 
 def venue_settings(options: Options, market: Market) -> VenueSettings:
-    """How to reach the exchange. Decisions are made on closed bars alone, so books, tickers and trades are not asked for."""
+    """How to reach the exchange. What decides is asked for: closed bars, and settled funding rates where features read them."""
+    funding = options.loaded is not None and FeatureSet(options.loaded.features).uses_funding
     return VenueSettings(
         addresses=addresses(options.venue),
         instruments=options.instruments,
-        feed=FeedSettings(interval=interval_word(options.interval_ns), book_depth=0, tickers=False, trades=False),
+        feed=FeedSettings(interval=interval_word(options.interval_ns), book_depth=0, tickers=False, trades=False, funding=funding),
         speed=market.speed,
     )
 
@@ -103,4 +116,5 @@ def live_plan(config: Config, options: Options, market: Market, note: RunNote) -
         start_ts_ns=market.venue_ms * NS_PER_MS,
         run_id=note.run_id,
         begun_wall_ns=note.begun_wall_ns,
+        history_bars=options.history_bars,
     )

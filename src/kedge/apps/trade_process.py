@@ -56,6 +56,8 @@ RETRY_FIRST_S: Final = 0.2
 RETRY_MAX_S: Final = 5.0
 STOP_S: Final = 15.0
 """Wall time that a stop may take to cancel or close."""
+GROUP_IN_STEP: Final = 1_000
+"""Records that may share a durable commit within one instant of a simulated market, which waits; what leaves ends the group."""
 END_OF_DATA: Final = "END_OF_DATA"
 MARKET_GONE: Final = "MARKET_GONE"
 FAILED: Final = "failed"
@@ -162,9 +164,9 @@ class TraderProcess:
         self._log.info("run", extra=fields(run_id=note.run_id, goes_on=known, market=self._market.session, speed=self._market.speed))
         path = run_folder(self._folder, note.run_id) / JOURNAL_NAME
         key = load_or_create_key(keys_folder(self._folder))
-        redactor = wiring.redactor(self._settings)
+        redactor, group = wiring.redactor(self._settings), 1 if lockstep is None else GROUP_IN_STEP
         with (
-            SqliteJournal(path, signer=key, source=self._market.source, group_size=1, redactor=redactor) as journal,
+            SqliteJournal(path, signer=key, source=self._market.source, group_size=group, redactor=redactor) as journal,
             Inbox(self._folder / INBOX_NAME) as inbox,
         ):
             if known and was_ended(path, journal.count):
@@ -199,6 +201,7 @@ class TraderProcess:
             inbox=inbox,
             lockstep=lockstep,
             kill=self._kill,
+            strategy=self._options.loaded,
             same_market=check_market(self._options.venue, self._market.session),
             was_taken=functools.partial(was_taken, self._folder),
         )

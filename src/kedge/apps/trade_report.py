@@ -12,9 +12,10 @@ from typing import Any, Final
 from kedge.apps.up_screen import alarms
 from kedge.apps.view import DECISIONS_SHOWN, describe, utc_text
 from kedge.domain.events import BarClosed, Event, OrderFilled
-from kedge.domain.outputs import Output
-from kedge.domain.units import NS_PER_S
-from kedge.ops.logs import fields, trade_executed
+from kedge.domain.outputs import Output, Predicted
+from kedge.domain.units import E8, NS_PER_S
+from kedge.engine.summary import frac_text
+from kedge.ops.logs import fields, model_prediction, trade_executed
 from kedge.services.live import LiveTrader
 from kedge.services.live_status import status as trader_status
 
@@ -23,7 +24,7 @@ FEED_STALE_BARS: Final = 3
 
 
 class Recorder:
-    """Watches a trader's steps: the last decisions for people, every trade for the log, when the last bar came.
+    """Watches a trader's steps: the last decisions for people, every trade and prediction for the log, when the last bar came.
 
     Parameters
     ----------
@@ -45,11 +46,30 @@ class Recorder:
         elif isinstance(event, OrderFilled):
             self._traded(event)
         if outputs:
+            self._predicted(event.ts_ns, outputs)
             specs = {slot.instrument: slot.spec for slot in self._trader.engine.state.by_index}
             for output in outputs:
                 row = describe(output, specs)
                 if row is not None:
                     self.rows.appendleft((event.ts_ns, *row))
+
+    def _predicted(self, ts_ns: int, outputs: Sequence[Output]) -> None:
+        engine = self._trader.engine
+        for output in outputs:
+            if isinstance(output, Predicted):
+                p_e8 = output.probability_e8
+                model_prediction(
+                    self._log,
+                    model_id=output.model_sha256,
+                    model_version=str(engine.settings.params.get("version", "")),
+                    symbol=engine.state.slots[output.instrument].spec.venue_symbol,
+                    prediction=frac_text(p_e8),
+                    confidence=frac_text(max(p_e8, E8 - p_e8)),
+                    features_hash=output.features_sha256,
+                    timestamp=_utc(ts_ns),
+                    prediction_id=output.prediction_id,
+                    veto=output.veto,
+                )
 
     def _traded(self, fill: OrderFilled) -> None:
         state = self._trader.engine.state
@@ -65,7 +85,7 @@ class Recorder:
             side=fill.side.value,
             size=spec.qty_text(fill.qty_lots),
             price=spec.price_text(fill.price_ticks),
-            timestamp=datetime.fromtimestamp(fill.ts_ns // NS_PER_S, UTC).isoformat().replace("+00:00", "Z"),
+            timestamp=_utc(fill.ts_ns),
             user_id=self._user_id,
             decision_id=held.order.decision_id if held is not None else "",
         )
@@ -93,6 +113,10 @@ def status_of(trader: LiveTrader, recorder: Recorder, interval_s: float) -> dict
         "alarms": alarms(),
         "recent": [list(row) for row in recorder.rows],
     }
+
+
+def _utc(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).isoformat().replace("+00:00", "Z")
 
 
 def streams_down(streams: Mapping[str, bool]) -> str:

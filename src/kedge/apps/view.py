@@ -16,7 +16,7 @@ from rich.text import Text
 
 from kedge.domain.instrument import Instrument
 from kedge.domain.orders import OrderIntent
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, TimerSet
+from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, TimerSet
 
 DECISIONS_SHOWN = 8
 ROWS_SHOWN = 8
@@ -60,7 +60,7 @@ def describe(output: Output, specs: Mapping[str, Instrument]) -> tuple[str, str,
         return f"risk state {output.state}", "", output.code, output.observed, output.limit
     if isinstance(output, CancelSent):
         return "cancel sent", "", output.reason, "", ""
-    assert isinstance(output, TimerSet)
+    assert isinstance(output, TimerSet | Predicted)
     return None
 
 

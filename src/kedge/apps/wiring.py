@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,13 +24,21 @@ from kedge.services.backtest import plain_params
 from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
 from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy
+from kedge.strategy.model import MODEL, read_model_params
 from kedge.strategy.registry import make_strategy
+
+RULE_BY_DEFAULT: Final = "trend"
+
+
+def strategy_name(config: Config, given: str | None = None) -> str:
+    """The strategy that a command runs: the one given, else the configured one, else a rule."""
+    return given or config.settings.strategy.name or RULE_BY_DEFAULT
 
 
 def strategy_params(config: Config, name: str, given: list[str] | None) -> dict[str, Any]:
     """Parameters from the configuration (of the same strategy), overlaid by `NAME=VALUE` texts."""
     chosen = config.settings.strategy
-    params: dict[str, Any] = dict(chosen.params) if chosen.name == name else {}
+    params: dict[str, Any] = dict(chosen.params) if strategy_name(config) == name else {}
     for text in given or []:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -122,10 +130,19 @@ def redactor(config: Config) -> Redactor:
 def check_use(config: Config) -> None:
     """Refuse settings that are well formed and that no run could use: strategy, its parameters, limits, demo instruments."""
     chosen, demo = config.settings.strategy, config.settings.demo
-    make_strategy(chosen.name, plain_params(dict(chosen.params)))
+    params = plain_params(dict(chosen.params))
+    if chosen.name == MODEL:
+        _check_model_params(params)
+    else:
+        make_strategy(strategy_name(config), params)
     Limits(**config.settings.limits.engine_values())
     known = {name.partition(":")[2] for name in CATALOGUE}
     for symbol in demo.instruments:
         if symbol not in known or demo.instruments.count(symbol) > 1:
             why = f"records ship for {', '.join(sorted(known))}, each once"
             raise InvalidConfig(f"demo.instruments holds {symbol!r}", why=why, fix="name each of these once")
+
+
+def _check_model_params(params: dict[str, Any]) -> None:
+    """The configured model may be a reference, or left to the command line; what it names is found when a run begins."""
+    read_model_params({**params, MODEL: "0" * 64})

@@ -62,6 +62,8 @@ class Predicted(_Output, frozen=True, gc=False, tag="predicted"):
         The model's raw score and the calibrated probability of a rise, as 16 hex digits of the float64, big-endian: exact to the bit.
     probability_e8, expected_return_e8 : int
         The same for people, rounded; the return is over `horizon_ns`, before costs.
+    veto : str
+        Why nothing new may follow from it, such as 'OUT_OF_DOMAIN'; empty where it may be acted upon.
     """
 
     prediction_id: str
@@ -73,6 +75,7 @@ class Predicted(_Output, frozen=True, gc=False, tag="predicted"):
     probability_e8: int
     expected_return_e8: int
     horizon_ns: int
+    veto: str = ""
 
 
 class OrderSent(_Output, frozen=True, gc=False, tag="send"):

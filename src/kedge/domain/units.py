@@ -9,6 +9,7 @@ Statistics are float64 and cross in exactly two places: `to_float` and `to_grid`
 from __future__ import annotations
 
 import math
+import struct
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 from typing import Final
 
@@ -93,3 +94,23 @@ def to_grid(value: float, steps_per_one: int) -> int:
     if abs(count) > INT64_MAX:
         raise InvalidInput(f"{value!r} in {steps_per_one} steps", why="past 2^63", fix="use a coarser unit")
     return count
+
+
+def float_hex(value: float) -> str:
+    """A float64 exactly, as the 16 hex digits of its bytes, big-endian: how records carry statistics."""
+    return struct.pack(">d", value).hex()
+
+
+def hex_float(text: str) -> float:
+    """The float64 that `float_hex` wrote, to the bit.
+
+    Raises
+    ------
+    InvalidInput
+        Not 16 hex digits.
+    """
+    try:
+        value: float = struct.unpack(">d", bytes.fromhex(text))[0]
+    except (ValueError, struct.error):
+        raise InvalidInput(f"{text!r} is no float64", why="16 hex digits make one", fix="pass what a record holds") from None
+    return value

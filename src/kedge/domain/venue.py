@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from kedge.domain.events import BarClosed, FeedGap, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from kedge.domain.events import BarClosed, FeedGap, FundingKnown, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, OrderKind, Side, TimeInForce
 
@@ -150,9 +150,10 @@ class StreamDown(msgspec.Struct, frozen=True):
 
 
 OrderNews = OrderAccepted | OrderRejected | OrderFilled | OrderCanceled
-VenueNews = BarClosed | FeedGap | OrderNews | FundingSettled | VenuePosition | VenueWallet | StreamUp | StreamDown
+VenueNews = BarClosed | FeedGap | FundingKnown | OrderNews | FundingSettled | VenuePosition | VenueWallet | StreamUp | StreamDown
 """What a venue tells by itself, in the order in which it arrived. Of foreign orders `client_order_id` is whatever they carry.
-Bars are confirmed, in order per instrument and without repeats; missed ones come from history before any later one, else a `FeedGap`."""
+Bars are confirmed, in order per instrument and without repeats; missed ones come from history before any later one, else a `FeedGap`.
+`FundingKnown` comes only from a client that was set up for it; what settled while the public stream was away is asked of history."""
 
 
 class TradingVenue(Protocol):
@@ -204,6 +205,9 @@ class TradingVenue(Protocol):
 
     async def bars(self, instrument: InstrumentId, from_ts_ns: int, to_ts_ns: int) -> list[BarClosed]:
         """Closed bars that end within `(from_ts_ns, to_ts_ns]`, oldest first."""
+
+    async def funding_rates(self, instrument: InstrumentId, from_ts_ns: int, to_ts_ns: int) -> list[FundingKnown]:
+        """Rates that settled within `(from_ts_ns, to_ts_ns]`, oldest first."""
 
     async def wall_time_ns(self) -> int:
         """The venue's wall clock, asked now at its time endpoint."""

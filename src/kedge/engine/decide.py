@@ -5,22 +5,24 @@ Each output is absorbed the moment it is made, so the next one of the same step 
 
 from __future__ import annotations
 
-import math
+import msgspec
 
 from kedge.domain.events import BarClosed, Command, CommandGiven, Event, TimerFired
 from kedge.domain.orders import ApprovedOrder, OrderIntent, OrderKind, Side, client_order_id
 from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, TimerSet
-from kedge.domain.units import E8, NS_PER_S, money_text, to_grid
+from kedge.domain.units import E8, NS_PER_S, to_grid
+from kedge.engine.asking import Asker
 from kedge.engine.fold import BELOW_MINIMUM, LIFE_TIMER, TAKEN, WORK_TIMER, Fold, equity_e8
 from kedge.engine.lifecycle import Status
 from kedge.engine.settings import EngineSettings
 from kedge.engine.state import EngineState, Slot
+from kedge.engine.vetoes import Sized, is_valid, veto_of
 from kedge.kernel.account import DAY, DAY_LOSS_E8, DRAWDOWN_E8
 from kedge.kernel.limits import worst_case_lots
 from kedge.risk.gate import HALTING, PASSING, STALE_PRICE, Gate, Situation
 from kedge.risk.sizing import lots_within, target_lots
 from kedge.risk.states import DAILY_LOSS, FLATTEN, RiskState, judge
-from kedge.strategy.base import Strategy, Target
+from kedge.strategy.base import Prediction, Strategy, Target
 from kedge.strategy.execution import DUST_DIVISOR, Child, plan
 
 RUNNING = RiskState.RUNNING
@@ -36,8 +38,8 @@ class Decider:
         self.settings = settings
         self.gate = Gate(settings.limits)
         self._limits = settings.limits
-        self._on_event = strategy.on_event
         self._strategy_name = strategy.name
+        self.asker = Asker(state, settings.run_id, strategy, self._emit)
         self._absorb = fold.absorb
         self._slots = state.slots
         self._account = state.account_view
@@ -76,8 +78,11 @@ class Decider:
         if state.halt_code == FLATTEN:
             self._close_out(slot)
             return
-        for target in self._on_event(slot):
-            self._take(target)
+        targets, prediction_id, veto = self.asker.ask(slot)
+        for target in targets:
+            self._take(target, prediction_id)
+        if veto is not None and not targets and slot.refused != veto.veto:
+            self._emit(self._stand_still(slot, veto, prediction_id))
         if slot.target_lots != slot.lots_view[slot.index]:
             self._work(slot)
 
@@ -136,15 +141,24 @@ class Decider:
                 self._close_out(slot)
 
     def _flat(self, slot: Slot) -> Decided:
+        return self._plain_decision(slot, 0, 0, FLATTEN)
+
+    def _stand_still(self, slot: Slot, prediction: Prediction, prediction_id: str) -> Decided:
+        """The model's own refusal: everything stays as it is."""
+        plain = self._plain_decision(slot, slot.exposure_e8, slot.target_lots, "the model is not to be followed here")
+        told = {"code": prediction.veto, "observed": prediction.observed, "limit": prediction.limit}
+        return msgspec.structs.replace(plain, **told, prediction_id=prediction_id)
+
+    def _plain_decision(self, slot: Slot, exposure_e8: int, target_lots: int, reason: str) -> Decided:
         return Decided(
             decision_id=f"{self.settings.run_id}.{self.state.decisions + 1}",
             strategy=self._strategy_name,
             instrument=slot.instrument,
-            exposure_e8=0,
-            target_lots=0,
+            exposure_e8=exposure_e8,
+            target_lots=target_lots,
             mark_ticks=int(self.state.marks[slot.index]),
             equity_e8=equity_e8(self.state),
-            reason=FLATTEN,
+            reason=reason,
         )
 
     def _close_out(self, slot: Slot) -> None:
@@ -164,15 +178,15 @@ class Decider:
 
     # targets -----------------------------------------------------------------------------------------------
 
-    def _take(self, target: Target) -> None:
+    def _take(self, target: Target, prediction_id: str) -> None:
         slot = self._slots[target.instrument]
-        frac = target.exposure_frac
-        valid = math.isfinite(frac) and abs(frac) <= 100.0 and (target.confidence is None or 0.0 <= target.confidence <= 1.0)
-        valid = valid and (target.expected_return_frac is None or abs(target.expected_return_frac) <= 100.0)
-        exposure_e8 = to_grid(frac, E8) if valid else 0
+        valid = is_valid(target)
+        exposure_e8 = to_grid(target.exposure_frac, E8) if valid else 0
         if valid and exposure_e8 == slot.exposure_e8:
             return
-        decided = self._decision(slot, target, exposure_e8, valid)
+        decided = self._decision(slot, target, exposure_e8, valid, prediction_id)
+        if decided.code not in TAKEN and decided.code == slot.refused:
+            return  # refused before for the same reason, and nothing else was decided since
         self._emit(decided)
         if decided.code in TAKEN:
             self._cancel_superseded(slot)
@@ -183,11 +197,11 @@ class Decider:
             if order.order.kind is OrderKind.LIMIT and order.status is not Status.PENDING_CANCEL:
                 self._emit(CancelSent(client_order_id=order.order.client_order_id, reason="SUPERSEDED"))
 
-    def _decision(self, slot: Slot, target: Target, exposure_e8: int, valid: bool) -> Decided:
+    def _decision(self, slot: Slot, target: Target, exposure_e8: int, valid: bool, prediction_id: str) -> Decided:
         state = self.state
         mark, equity = int(state.marks[slot.index]), equity_e8(state)
         lots = target_lots(exposure_e8, equity, mark, slot.spec.tick_value_e8) if mark else 0
-        code, observed, limit = self._veto(slot, target, exposure_e8, valid, lots, mark)
+        code, observed, limit = veto_of(target, slot.spec, Sized(exposure_e8, lots, mark, valid), self.settings.confidence_min_e8)
         return Decided(
             decision_id=f"{self.settings.run_id}.{state.decisions + 1}",
             strategy=self._strategy_name,
@@ -203,23 +217,8 @@ class Decider:
             code=code,
             observed=observed,
             limit=limit,
+            prediction_id=prediction_id,
         )
-
-    def _veto(self, slot: Slot, target: Target, exposure_e8: int, valid: bool, lots: int, mark: int) -> tuple[str, str, str]:
-        if not valid:
-            given = (target.exposure_frac, target.confidence, target.expected_return_frac)
-            observed = "exposure {!r}, confidence {!r}, expected return {!r}".format(*given)
-            return "INVALID_TARGET", observed, "finite, within 100 x equity"
-        if not mark:
-            return "NO_PRICE", "no mark yet", "a mark price"
-        least = self.settings.confidence_min_e8
-        if target.confidence is not None and to_grid(target.confidence, E8) < least:
-            return "CONFIDENCE_LOW", f"{target.confidence:.4f}", f"{least / E8:.4f}"
-        notional = slot.spec.notional_e8(mark, abs(lots))
-        too_small = abs(lots) < slot.spec.order_qty_min_lots or notional < slot.spec.notional_min_e8
-        if exposure_e8 and too_small:
-            return BELOW_MINIMUM, f"{abs(lots)} lots, {money_text(notional, places=2)}", f"{slot.spec.order_qty_min_lots} lots"
-        return "OK", "", ""
 
     # orders ------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from kedge.domain.errors import InvalidConfig
 from kedge.domain.events import Event
 from kedge.domain.instrument import Instrument
 from kedge.domain.outputs import Output, TimerSet
+from kedge.domain.units import NS_PER_S
 from kedge.engine.decide import Decider
 from kedge.engine.fold import Fold
 from kedge.engine.settings import EngineSettings
@@ -37,18 +39,25 @@ class Engine:
     instruments : sequence of Instrument
         What may be traded, ordered by id.
     strategy : Strategy, optional
-        A strategy of your own; by default the shipped one that the settings name.
+        A strategy of your own, or one with a model; by default the shipped one that the settings name.
+
+    Raises
+    ------
+    InvalidConfig
+        The strategy's model was trained on bars of another length.
     """
 
     def __init__(self, settings: EngineSettings, instruments: Sequence[Instrument], strategy: Strategy | None = None) -> None:
         self.settings = settings
         self.strategy = strategy if strategy is not None else make_strategy(settings.strategy, settings.params)
+        _check_interval(settings, self.strategy)
         prove_account(instruments, wallet_max_e8=WALLET_PROVED_MAX_E8, impact_max_bps=0)  # impact is the venue's
         features = FeatureSet(self.strategy.features)
         self.state = EngineState(settings, instruments, features)
         self._fold = Fold(self.state, settings, features)
         self._observe = self._fold.observe
-        self._decide = Decider(self.state, settings, self.strategy, self._fold).decide
+        decider = Decider(self.state, settings, self.strategy, self._fold)
+        self._decide, self._asker = decider.decide, decider.asker
 
     def step(self, event: Event) -> tuple[Output, ...]:
         """Learn `event` and say what is wanted now."""
@@ -60,6 +69,10 @@ class Engine:
         self._observe(event)
         for output in outputs:
             self._fold.absorb(output)
+
+    def take_blobs(self) -> dict[str, bytes]:
+        """Features that the last step's predictions saw, by SHA-256: the journal keeps them with that step."""
+        return self._asker.take_blobs()
 
     def timers(self) -> tuple[TimerSet, ...]:
         """Timers that are set and have not fired, by due time: whoever recovers an engine sets them again."""
@@ -76,3 +89,13 @@ class Engine:
     def summary(self) -> dict[str, Any]:
         """Figures for people and tests; see `engine.summary`."""
         return summarise(self.state)
+
+
+def _check_interval(settings: EngineSettings, strategy: Strategy) -> None:
+    trained_ns = getattr(strategy, "interval_ns", settings.interval_ns)
+    if trained_ns != settings.interval_ns:
+        raise InvalidConfig(
+            f"bars of {settings.interval_ns / NS_PER_S:g} s",
+            why=f"the model was trained on bars of {trained_ns / NS_PER_S:g} s",
+            fix="trade bars of its length, or train on these",
+        )

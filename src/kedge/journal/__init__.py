@@ -5,6 +5,7 @@ Rules: pure; bytes in, bytes out. Stores (in `kedge.storage`) keep the rows, key
 
 from kedge.journal.compare import Difference, first_difference
 from kedge.journal.findings import Finding, FindingKind, VerifyReport
+from kedge.journal.mentions import Mention, blobs_named, mentions, telling_step
 from kedge.journal.redaction import REDACTED, Redactor
 from kedge.journal.rows import (
     Head,
@@ -20,7 +21,7 @@ from kedge.journal.rows import (
 )
 from kedge.journal.seal import CHUNK_BYTES, Seal, check_seal, decode_seal, sign_seal
 from kedge.journal.verify import verify_rows
-from kedge.journal.writer import ChainedJournal, Tail
+from kedge.journal.writer import ChainedJournal, Group, Tail
 
 __all__ = [
     "CHUNK_BYTES",
@@ -29,7 +30,9 @@ __all__ = [
     "Difference",
     "Finding",
     "FindingKind",
+    "Group",
     "Head",
+    "Mention",
     "Redactor",
     "Row",
     "Seal",
@@ -39,13 +42,16 @@ __all__ = [
     "Tail",
     "Verifier",
     "VerifyReport",
+    "blobs_named",
     "check_seal",
     "decode_head",
     "decode_record",
     "decode_row",
     "decode_seal",
     "first_difference",
+    "mentions",
     "sign_head",
     "sign_seal",
+    "telling_step",
     "verify_rows",
 ]

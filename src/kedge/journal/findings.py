@@ -30,6 +30,8 @@ class FindingKind(StrEnum):
     LENGTHENED_TAIL = "lengthened_tail"
     HEAD_FILE = "head_file"
     SNAPSHOT = "snapshot"
+    BLOB = "blob"
+    INDEX = "index"
     SEAL = "seal"
     CHUNK = "chunk"
     UNREADABLE = "unreadable"

@@ -7,15 +7,16 @@ any failure the writer refuses everything, so that nothing is acted upon that wa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from kedge.domain.canonical import GENESIS, chain_hash, digest, encode
 from kedge.domain.errors import Conflict, InvalidInput, RecordingFailed
-from kedge.domain.events import Event
+from kedge.domain.events import BarClosed, Event
 from kedge.domain.outputs import Output
 from kedge.domain.ports import Clock
 from kedge.domain.record import RunStarted, Step
+from kedge.journal.mentions import Mention, mentions, telling_step
 from kedge.journal.redaction import FREE_TEXT, Redactor
 from kedge.journal.rows import Head, Row, Signer, Snapshot, SnapshotTaken, sign_head
 
@@ -30,6 +31,19 @@ class Tail(NamedTuple):
     next_record: int
     next_group: int
     last_hash: bytes
+
+
+class Group(NamedTuple):
+    """What a store keeps at once, all of it or nothing: rows, and what belongs to them.
+
+    `blobs` are content-addressed (SHA-256, hex) and may be there already; `ids` says which records mention which ids.
+    """
+
+    rows: list[Row]
+    head: Head | None
+    snapshot: Snapshot | None
+    blobs: dict[str, bytes]
+    ids: list[Mention]
 
 
 class ChainedJournal(ABC):
@@ -65,13 +79,16 @@ class ChainedJournal(ABC):
         self._signer, self._source, self._group_size, self._clock = signer, source, group_size, clock
         self._redactor = redactor or Redactor()
         self._pending: list[bytes] = []
+        self._ids: list[Mention] = []
+        self._blobs: dict[str, bytes] = {}
+        self._kept: dict[str, bytes] = {}
         self._tail = Tail("", 0, 0, 0, GENESIS)
         self._next_record = 0
         self._last_snapshot = -1
         self._refusal = _NOT_STARTED
 
     @abstractmethod
-    def _persist(self, rows: list[Row], head: Head | None, snapshot: Snapshot | None) -> None:
+    def _persist(self, group: Group) -> None:
         """Keep one group, all of it or nothing; raises RecordingFailed."""
 
     @property
@@ -111,6 +128,21 @@ class ChainedJournal(ABC):
         self._pending.append(encode(clean))
         self._close_group()
 
+    def keep(self, blobs: Mapping[str, bytes]) -> None:
+        """Hold content-addressed bytes that the next commit's outputs name: in the file with that step, or not at all.
+
+        Raises
+        ------
+        InvalidInput
+            A name that is not the SHA-256 (hex) of its bytes.
+        """
+        if self._refusal:
+            self._refuse()
+        for sha256, body in blobs.items():
+            if digest(body) != sha256:
+                raise InvalidInput(f"blob {sha256[:16]}", why=f"its bytes have SHA-256 {digest(body)}", fix="name it by its hash")
+        self._kept.update(blobs)
+
     def commit(self, event: Event, outputs: Sequence[Output] = ()) -> None:
         """Record one step. Durable on return with `group_size` 1, else with its group.
 
@@ -123,23 +155,25 @@ class ChainedJournal(ABC):
         """
         if self._refusal:
             self._refuse()
-        pending = self._pending
+        pending, kept = self._pending, self._kept
+        if kept:
+            self._kept = {}  # they stand and fall with this step
         try:
             if outputs or type(event) in FREE_TEXT:
                 event, outputs = self._redactor.step(event, outputs)
-            pending.append(
-                encode(
-                    Step(
-                        seq=self._next_record + len(pending),
-                        source=self._source,
-                        event=event,
-                        outputs=tuple(outputs),
-                        recorded_ts_ns=self._clock.now_ns() if self._clock else None,
-                    )
-                )
+            step = Step(
+                seq=self._next_record + len(pending),
+                source=self._source,
+                event=event,
+                outputs=tuple(outputs),
+                recorded_ts_ns=self._clock.now_ns() if self._clock else None,
             )
+            pending.append(encode(step))
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidInput(f"{event!r} cannot be recorded", why=str(error), fix="record what kedge.domain defines") from None
+        self._blobs.update(kept)
+        if outputs or type(event) is not BarClosed:
+            self._ids += mentions(step)
         if len(pending) >= self._group_size:
             self._close_group()
 
@@ -163,6 +197,8 @@ class ChainedJournal(ABC):
 
     def _close_group(self, snapshot: Snapshot | None = None) -> None:
         bodies = self._redactor.scrub(self._pending)
+        if bodies is not self._pending:  # a secret may have stood in an id
+            self._ids = [found for body in bodies if (step := telling_step(body)) for found in mentions(step)]
         if snapshot:
             bodies = [*bodies, encode(SnapshotTaken(seq_of=snapshot.seq, sha256=snapshot.sha256))]
         rows = _link(self._tail, bodies)
@@ -170,7 +206,7 @@ class ChainedJournal(ABC):
         if head:
             rows.append(_follow(rows[-1], encode(head)))
         self._refusal = "an earlier group could not be recorded"
-        self._persist(rows, head, snapshot)
+        self._persist(Group(rows, head, snapshot, self._blobs, self._ids))
         last_seq, last_hash, _ = rows[-1]
         self._continue_from(Tail(self.run_id, last_seq + 1, self.count, self._tail.next_group + 1, last_hash))
 
@@ -191,6 +227,7 @@ class ChainedJournal(ABC):
         self._tail = tail
         self._next_record = tail.next_record
         self._pending.clear()
+        self._ids, self._blobs = [], {}
         self._refusal = ""
 
     def _refuse(self) -> NoReturn:

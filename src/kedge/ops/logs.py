@@ -7,7 +7,6 @@ Fields of a record are handed over as `extra={...}`, or as `extra=fields(...)` w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -21,6 +20,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
+from kedge.domain.compliance import compliance_id
 from kedge.journal.redaction import Redactor
 from kedge.ops.build import engine_version
 
@@ -30,7 +30,6 @@ FILE_BYTES_MAX: Final = 10 * 1024 * 1024
 FILES_KEPT: Final = 5
 SEVERITY_NUMBERS: Final = {logging.DEBUG: 5, logging.INFO: 9, logging.WARNING: 13, logging.ERROR: 17, logging.CRITICAL: 21}
 """OpenTelemetry's numbers for the standard levels."""
-COMPLIANCE_DIGITS: Final = 32
 _FIELDS = "kedge_fields"
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every record has; anything else came as `extra`."""
@@ -170,14 +169,6 @@ def log_file(state_folder: Path, service: str) -> Path:
     return state_folder / "logs" / f"{service}.jsonl"
 
 
-def compliance_id(decision_id: str) -> str:
-    """The id under which supervision files a trade, derived from the decision behind it; '' where no decision of ours is.
-
-    The same decision gives the same id, whoever computes it.
-    """
-    return hashlib.sha256(f"kedge/compliance/v1:{decision_id}".encode()).hexdigest()[:COMPLIANCE_DIGITS] if decision_id else ""
-
-
 def trade_executed(
     logger: logging.Logger, *, trade_id: str, symbol: str, side: str, size: str, price: str, timestamp: str, user_id: str, decision_id: str
 ) -> None:
@@ -194,6 +185,41 @@ def trade_executed(
             timestamp=timestamp,
             user_id=user_id,
             compliance_id=compliance_id(decision_id),
+        ),
+    )
+
+
+def model_prediction(
+    logger: logging.Logger,
+    *,
+    model_id: str,
+    model_version: str,
+    symbol: str,
+    prediction: str,
+    confidence: str,
+    features_hash: str,
+    timestamp: str,
+    prediction_id: str,
+    veto: str,
+) -> None:
+    """Log the event `model_prediction`.
+
+    `model_id` is the model's hash, `prediction` the calibrated probability of a rise and `confidence` that of the likelier side, both as
+    decimal text, `timestamp` the venue's in UTC; `veto` is why the model refuses to be followed, '' where it does not.
+    """
+    logger.info(
+        "model prediction",
+        extra=fields(
+            event="model_prediction",
+            model_id=model_id,
+            model_version=model_version,
+            symbol=symbol,
+            prediction=prediction,
+            confidence=confidence,
+            features_hash=features_hash,
+            timestamp=timestamp,
+            prediction_id=prediction_id,
+            veto=veto,
         ),
     )
 

@@ -134,7 +134,9 @@ class Limits(Section):
 class StrategyChoice(Section):
     """Which strategy trades, and its parameters."""
 
-    name: Name = Field("trend", description="a shipped strategy: trend or mean_reversion")
+    name: Name | None = Field(
+        None, description="trend, mean_reversion or model; unset: the model in `kedge up`, trend in a backtest, demo or trader"
+    )
     confidence_min: Number = Field(Decimal("0"), ge=0, le=1, description="signals that carry a lower calibrated confidence are vetoed")
     params: dict[str, str | int | bool | None] = Field(
         default_factory=dict, description="its parameters by name; checked by the strategy itself"

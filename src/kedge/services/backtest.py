@@ -126,7 +126,7 @@ class Run:
         self.journal = journal
         self.engine = engine_of(started, strategy)
         self.venue = venue_of(started)
-        self.session = Session(self.venue, market, fundings)
+        self.session = Session(self.venue, market, fundings, tell_funding=self.engine.state.features.uses_funding)
         self._snapshot_every = int(started.settings["snapshot_every"])
 
     def drive(self, *, every: int = 0, then: Callable[[Event], None] | None = None) -> None:
@@ -151,7 +151,7 @@ class _Snapshotting:
         self._journal = journal
         self._engine = engine
         self._every = self._left = every
-        self._commit = journal.commit
+        self._commit, self.keep = journal.commit, journal.keep
 
     def commit(self, event: Event, outputs: Sequence[Any]) -> None:
         self._commit(event, outputs)

@@ -16,6 +16,7 @@ from kedge.domain.events import Command, CommandGiven, RunEnded
 from kedge.domain.record import RunStarted
 from kedge.domain.venue import TradingVenue
 from kedge.engine.engine import Engine
+from kedge.learning.features import FeatureSet
 from kedge.services.backtest import RunJournal
 from kedge.services.bar_gate import BarGate
 from kedge.services.inbox import Inbox
@@ -199,7 +200,9 @@ class LiveTrader(Life):
         )  # fmt: skip
         self.instruments = Instruments(core, venue, self.desk)
         last = {slot.instrument: slot.ts_ns for slot in state.by_index}
-        gate = BarGate(last, plan.interval_ns, history_bars=plan.history_bars)
+        uses_funding = FeatureSet(begun.engine.strategy.features).uses_funding
+        settled = {slot.instrument: slot.settled_ts_ns for slot in state.by_index} if uses_funding else None
+        gate = BarGate(last, plan.interval_ns, history_bars=plan.history_bars, settled_ts_ns=settled)
         self.bars = Bars(core, venue, gate, plan.interval_ns, in_step=in_step, spawn=self.spawn)
         self.news = News(core, venue, self.desk, self.bars, settings, self.want_reconciliation, in_step=in_step)
         self.books = Books(core, venue, self.desk, settings, self.news.drain, self.want_reconciliation, self._same_market)

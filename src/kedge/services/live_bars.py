@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from kedge.domain.errors import VenueUnavailable
-from kedge.domain.events import BarClosed, TimerFired
+from kedge.domain.events import BarClosed, FundingKnown, TimerFired
 from kedge.domain.venue import TradingVenue
 from kedge.services.bar_gate import BarGate, MarketEvent
 from kedge.services.live_core import LiveCore
@@ -48,7 +48,7 @@ class Bars:
         self.last: BarClosed | None = None
 
     def take(self, event: MarketEvent) -> None:
-        """A bar or gap has arrived."""
+        """A bar, a gap or a settled rate has arrived."""
         if not self._in_step:
             self._core.clock.saw(event.ts_ns)
             if isinstance(event, BarClosed) and self.gate.passes(event):
@@ -58,6 +58,10 @@ class Bars:
         self._core.changed.set()
         if not self._in_step:
             self._catch_up_soon()
+
+    def rates_missed(self) -> None:
+        """The public stream was away: settlements of that time are asked of history before the next bar."""
+        self.gate.rates_missed()
 
     def open(self) -> None:
         """The books agree, or trading is halted: bars may pass."""
@@ -77,7 +81,8 @@ class Bars:
         """Hand over what waited, where the gate is open."""
         core = self._core
         events = self.gate.release()
-        if events and events[0].ts_ns <= core.now_ns() - self._interval_ns:
+        first = next((event for event in events if not isinstance(event, FundingKnown)), None)
+        if first is not None and first.ts_ns <= core.now_ns() - self._interval_ns:
             core.step(TimerFired(core.now_ns(), CATCH_UP_TIMER))
         for event in events:
             self._step(event)
@@ -95,7 +100,7 @@ class Bars:
         await self.fill_holes()
 
     async def fill_holes(self) -> None:
-        """Fetch what is missing before what waits; what history does not have becomes a gap."""
+        """Fetch what is missing before what waits, settlements too; bars that history does not have become a gap."""
         for hole in self.gate.holes():
             bars: Sequence[BarClosed] = ()
             try:
@@ -103,6 +108,11 @@ class Bars:
             except VenueUnavailable as error:
                 _log.warning("bars not fetched: %s", error, extra={"event": "bars_missing", "instrument": hole.instrument})
             self.gate.fill(hole, bars)
+        for hole in self.gate.rate_holes():
+            try:
+                self.gate.fill_rates(hole, await self._venue.funding_rates(hole.instrument, hole.from_ts_ns, hole.to_ts_ns))
+            except VenueUnavailable as error:  # asked again before the next bar; until then the rate is as it was
+                _log.warning("funding not fetched: %s", error, extra={"event": "funding_missing", "instrument": hole.instrument})
 
     async def _ask(self, ts_ns: int) -> None:
         for slot in self._core.state.by_index:

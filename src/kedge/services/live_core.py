@@ -1,20 +1,25 @@
 """The step of a live trader: learn, decide, make durable, and only then hand on what is wanted.
 
-Everything here runs without waiting, so no two steps can mix. If the journal fails, nothing is handed on and the trader stops.
+Everything here runs without waiting, so no two steps can mix. If the journal fails, nothing is handed on and the trader stops. Where the
+journal groups records (in lock-step), a group is made durable before an order or a cancel leaves, and before an instant is acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from kedge.domain.events import Event
-from kedge.domain.outputs import Output, TimerSet
+from kedge.domain.outputs import CancelSent, OrderSent, Output, TimerSet
 from kedge.engine.engine import Engine
 from kedge.services.backtest import RunJournal
 from kedge.services.kill_points import KillPoints
 from kedge.services.seen import Seen, id_of
 from kedge.services.venue_clock import VenueClock
+
+_LEAVING: Final = frozenset({OrderSent, CancelSent})
+"""Outputs that leave the process."""
 
 Watcher = Callable[[Event, Sequence[Output]], None]
 
@@ -62,9 +67,13 @@ class LiveCore:
         if kill.armed:
             kill.reach("before_step")
         outputs = self.engine.step(event)
+        if outputs and (blobs := self.engine.take_blobs()):
+            self.journal.keep(blobs)
         if kill.armed:
             kill.reach("before_commit")
         self.journal.commit(event, outputs)
+        if any(type(output) in _LEAVING for output in outputs):
+            self.journal.flush()
         if kill.armed:
             kill.reach("after_commit")
         if booked:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from kedge.domain.events import BarClosed, FeedGap, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from kedge.domain.events import BarClosed, FeedGap, FundingKnown, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
 from kedge.domain.venue import Stream, StreamDown, StreamUp, TradingVenue, VenueNews, VenuePosition, VenueWallet
 from kedge.kernel.account import WALLET
 from kedge.services.live_bars import Bars
@@ -69,7 +69,7 @@ class News:
 
     def take(self, news: VenueNews) -> None:
         """One piece of news."""
-        if isinstance(news, BarClosed | FeedGap):
+        if isinstance(news, BarClosed | FeedGap | FundingKnown):
             self._bars.take(news)
         elif isinstance(news, OrderNews):
             self._private += 1
@@ -131,6 +131,8 @@ class News:
             self.interruptions += int(news.stream is Stream.PRIVATE)
             _log.warning("%s stream back", news.stream, extra={"event": "stream_up"})
             self._core.kill.reach("reconnect")
+            if news.stream is Stream.PUBLIC:
+                self._bars.rates_missed()
             self._want(f"{news.stream} stream back")
 
     def _down(self, news: StreamDown) -> None:

@@ -8,6 +8,7 @@ from kedge.engine.lifecycle import Status
 from kedge.services.live import LiveTrader
 from kedge.services.live_stop import risk_on
 from kedge.services.permits import may_add_risk, permit_age_ns
+from kedge.strategy.model import MODEL
 
 
 def status(trader: LiveTrader) -> dict[str, Any]:
@@ -20,6 +21,8 @@ def status(trader: LiveTrader) -> dict[str, Any]:
         "rung": plan.rung,
         "account": plan.account,
         "strategy": plan.strategy,
+        "model": str(plan.params.get(MODEL, "")) if plan.strategy == MODEL else "",
+        "model_version": str(plan.params.get("version", "")) if plan.strategy == MODEL else "",
         "source": plan.source,
         "instruments": list(plan.instruments),
         "interval_ns": plan.interval_ns,
@@ -37,6 +40,7 @@ def _running(trader: LiveTrader) -> dict[str, Any]:
     orders = [order for slot in core.state.by_index for order in core.state.orders.of(slot.instrument).values()]
     return {
         **core.engine.summary(),
+        "predictions": core.state.predictions,
         "run_id": trader.started.run_id if trader.started is not None else None,
         "venue_ts_ns": core.clock.now_ns(),
         "silent_s": core.clock.silent_s,

@@ -81,6 +81,7 @@ class InStep:
             self._bars.release()
             if self._desk.under_way or self._desk.searching:  # else nothing can come: the market stands still
                 await self.settle()
+            self._core.journal.flush()
             self._core.kill.reach("before_ack")
             await lockstep.acknowledge(released.seq)
             self._core.kill.reach("after_ack")

@@ -79,6 +79,7 @@ def recover(journal: StoredRun, *, from_snapshot: bool = True, at_or_before: int
 def replay(journal: StoredRun, *, code_sha256: str, strategy: Strategy | None = None) -> Replayed:
     """Decide every step again with a fresh engine and compare the bytes.
 
+    A run with a model needs its strategy; see `services.models.strategy_of`.
     `code_sha256` is the running code's hash; a journal of other code is compared all the same, and says so.
     """
     started = first_of(journal)
@@ -90,6 +91,7 @@ def replay(journal: StoredRun, *, code_sha256: str, strategy: Strategy | None = 
             continue
         count += 1
         outputs = step(record.event)
+        engine.take_blobs()  # their hashes stand in the outputs
         if (outputs or record.outputs) and encode(outputs) != encode(record.outputs):
             differs_at, recorded, recomputed = record.seq, encode(record.outputs).decode(), encode(outputs).decode()
             break

@@ -1,7 +1,7 @@
 """The trading loop: one for backtest, paper, testnet and live. Only the source of events and the gateway differ.
 
 `step -> commit -> send`: what is wanted is durable (or grouped, where nothing leaves the process) before it is sent.
-If the append fails nothing is sent.
+If the append fails nothing is sent. What a model saw is kept with the step that records its word.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ def run(
     every, then
         After each `every` events call `then(event)`: progress, status, snapshots. 0 never calls it.
     """
-    step, commit, send = engine.step, journal.commit, gateway.send
+    step, take_blobs, keep, commit, send = engine.step, engine.take_blobs, journal.keep, journal.commit, gateway.send
     left = every
     for event in events:
         outputs = step(event)
+        if outputs and (blobs := take_blobs()):
+            keep(blobs)
         commit(event, outputs)
         if outputs:
             send(outputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -53,7 +53,7 @@ class View(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether every feature has warmed up."""
+        """Whether every feature that needs no funding and no leader is a number; the others may be NaN."""
 
     @property
     def close(self) -> float:
@@ -82,6 +82,15 @@ class Strategy(Protocol):
         """Targets that should change now; `NO_TARGETS` to leave everything as it is. Called once per closed bar."""
 
 
+OUT_OF_DOMAIN: Final = "OUT_OF_DOMAIN"
+"""Too many features are far from what the model was trained on."""
+
+NOT_FINITE: Final = "NOT_FINITE"
+"""The model's answer is no number."""
+
+MODEL_VETOES: Final = frozenset({OUT_OF_DOMAIN, NOT_FINITE})
+
+
 class Prediction(msgspec.Struct, frozen=True, gc=False):
     """What a model says of one instrument at the bar that has just closed.
 
@@ -92,7 +101,9 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     probability : float
         Calibrated probability that the price rises by the label's rule.
     expected_return_frac : float
-        Over `horizon_ns`, before costs.
+        Over `horizon_ns`, before costs; the sign is the direction.
+    veto : str
+        One of `MODEL_VETOES` where the model's word is not to be followed; then `observed` and `limit` say by how much.
     """
 
     instrument: InstrumentId
@@ -100,16 +111,23 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     probability: float
     expected_return_frac: float
     horizon_ns: int
+    veto: str = ""
+    observed: str = ""
+    limit: str = ""
 
 
 class ModelStrategy(Strategy, Protocol):
     """A strategy with a model behind it: the engine records each prediction with its features, then asks what follows from it.
 
-    Both methods are pure; `on_event` of such a strategy is `decide` after `predict`.
+    Both methods are pure; `on_event` of such a strategy is `decide` after `predict`. A prediction with a veto is recorded too, and `decide`
+    may only reduce on it: no targets, or flat.
     """
 
     @property
     def model_sha256(self) -> str: ...
+    @property
+    def interval_ns(self) -> int:
+        """Length of the bars that the model was trained on."""
 
     def predict(self, view: View) -> Prediction | None:
         """The model's word on this bar; None until the view is ready."""

@@ -78,7 +78,7 @@ def test_a_target_becomes_a_decision_and_an_order() -> None:
         "decision_id": "run.1", "strategy": "wish", "instrument": AAA, "exposure_e8": 10_000_000, "target_lots": 10_000,
         "mark_ticks": 1_000,
         "equity_e8": WALLET_E8, "confidence_e8": 75_000_000, "expected_return_e8": 2_000_000, "horizon_ns": MINUTE, "reason": "because",
-        "code": "OK", "observed": "", "limit": "",
+        "code": "OK", "observed": "", "limit": "", "prediction_id": "",
     }  # fmt: skip
     (made,) = sent([order_sent])
     assert (made.side, made.kind, made.qty_lots, made.limit_ticks) == (Side.BUY, OrderKind.MARKET, 10_000, 0)

@@ -174,7 +174,7 @@ class FullDisk(ChainedJournal):
 
     room = 2
 
-    def _persist(self, rows, head, snapshot):
+    def _persist(self, group):
         if not self.room:
             raise RecordingFailed("no room")
         self.room -= 1
