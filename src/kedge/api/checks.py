@@ -18,7 +18,7 @@ import msgspec
 
 from kedge.domain.errors import KedgeError, NotFound
 from kedge.ops.health_file import SUPERVISOR, read_health_file
-from kedge.ops.state_folder import JOURNAL_NAME, run_folder
+from kedge.ops.state_folder import JOURNAL_NAME, models_folder, registry_folder, run_folder
 from kedge.ops.trader_status import read_trader_status
 from kedge.storage.journal_reader import SqliteJournalReader
 
@@ -167,6 +167,24 @@ async def _guard(subject: Subject) -> Answer:
     return Health.NONE, "no independent brake in this version; the trader's own limits hold", ""
 
 
+async def _models(subject: Subject) -> Answer:
+    return await asyncio.to_thread(_read_registry, subject.state_folder)
+
+
+def _read_registry(state_folder: Path) -> Answer:
+    from kedge.storage.model_store import ModelStore
+    from kedge.storage.registry_state import store_state
+
+    trained = len(ModelStore(models_folder(state_folder)).list())
+    seen = store_state(registry_folder(state_folder))
+    if seen == "ok":
+        return Health.OK, f"the registry can be read, {trained} models", ""
+    if seen == "missing" and not trained:
+        return Health.NONE, "no model was trained with this state folder", ""
+    fix = "trading goes on with the models by hash; restore the folder from a backup, or train again to begin a new one"
+    return Health.FAILED, f"MLflow's store is {seen}; {trained} models are kept beside it", fix
+
+
 CHECKS: Final[tuple[tuple[str, bool, Callable[[Subject], Awaitable[Answer]]], ...]] = (
     ("journal", True, _journal),
     ("trader", True, _trader),
@@ -174,6 +192,7 @@ CHECKS: Final[tuple[tuple[str, bool, Callable[[Subject], Awaitable[Answer]]], ..
     ("feed", True, _feed),
     ("reconciliation", True, _reconciliation),
     ("supervisor", False, _supervisor),
+    ("models", False, _models),
     ("guard", False, _guard),
 )
 """Name, whether readiness needs it, and the check."""

@@ -1,79 +1,63 @@
-"""The HTTP side: `/health`, `/health/live`, `/health/ready`, `/health/startup`. JSON only, GET and HEAD only.
+"""The server: health, the API, the stream and the dashboard on one loopback port, beside a replica that follows the journal.
 
-Rules: loopback only, since there is neither TLS nor authentication yet; errors are RFC 9457 problem objects; nothing on these
-pages tells money, positions or secrets.
+Rules: loopback only, since there is neither TLS nor authentication yet; nothing here writes; errors are RFC 9457 problem objects; the
+`/health` pages tell neither money, positions nor secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import contextlib
 import json
 import os
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import web
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from kedge.api import routes, routes_stores
 from kedge.api.checks import CHECK_TIMEOUT_S, Finding, findings
+from kedge.api.documents import Desk, HealthWatch
+from kedge.api.guard import Guard
 from kedge.api.health import overall, readiness, report
-from kedge.domain.errors import Conflict, InvalidInput
-from kedge.ops.build import git_sha
+from kedge.api.loopback import check_host, port_in_use
+from kedge.api.pages import Dashboard
+from kedge.api.problems import add_handlers
+from kedge.api.stream import WORDS_MAX_BYTES, Streams
+from kedge.api.strict import describe
+from kedge.ops.build import code_sha256, engine_version, git_sha
+from kedge.services.replica_follow import Follower
 
 FRESH_S: Final = 0.25
 """Answers within so long share one round of checks, so that asking often costs little and shows nothing old."""
-NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own."""
-    try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_local_name(host: str) -> bool:
-    """Whether a Host header names this machine itself. A web page that has its own name resolved to this machine sends that name."""
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
-    return not host or is_loopback(name or "")
-
-
-def check_host(host: str) -> str:
-    """The host, if this server may listen on it.
-
-    Raises
-    ------
-    InvalidInput
-        It is not a loopback address.
-    """
-    if not is_loopback(host):
-        raise InvalidInput(
-            f"--host is {host!r}",
-            why="without TLS and authentication this server listens on a loopback address only",
-            fix="--host 127.0.0.1, and a tunnel such as ssh -L to look from elsewhere",
-        )
-    return host
+STOP_S: Final = 1
+"""How long answers under way may take once the server stops."""
+BACKLOG: Final = 512
 
 
 class ApiServer:
-    """Health over HTTP for one state folder.
+    """Everything over HTTP for one state folder.
 
     Parameters
     ----------
     state_folder : Path
-        Read at every question; nothing is written to it.
+        Read at every question; only the replica's own files under `replica/` are written.
+    run : str
+        Follow this run and no other; by default the trader's, else the newest.
+    dashboard : Dashboard, optional
+        Where the built pages lie.
     """
 
-    def __init__(self, state_folder: Path) -> None:
+    def __init__(self, state_folder: Path, *, run: str = "", dashboard: Dashboard | None = None) -> None:
         self._state_folder = state_folder
         self._began_s = time.monotonic()
         self._git_sha = git_sha()  # once: what runs is what was started, whatever is checked out later
@@ -81,11 +65,15 @@ class ApiServer:
         self._found: list[Finding] = []
         self._found_s = float("-inf")
         self._asking = asyncio.Lock()
-        self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: _Server | None = None
+        self.follower = Follower(state_folder, code_sha256=code_sha256(), run=run)
+        self._watch = HealthWatch(self._findings)
+        self.app = make_app(Desk(state_folder, self.follower, self._watch), dashboard or Dashboard(), self)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; port 0 takes a free one. Returns the port.
+        """Listen and begin to follow; port 0 takes a free one. Returns the port.
 
         Raises
         ------
@@ -95,36 +83,23 @@ class ApiServer:
             The host is not a loopback address.
         """
         check_host(host)
+        listening = _bind(host, port)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S))
-        self._runner = web.ServerRunner(web.Server(self._handle))
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            await self.close()
-            raise port_in_use(host, port, error) from None
-        return int(self._runner.addresses[0][1])
+        self._server = _Server(_config(self.app))
+        self._tasks = [asyncio.create_task(self._server.serve([listening])), asyncio.create_task(self.follower.follow())]
+        await self._server.listening.wait()
+        return int(listening.getsockname()[1])
 
     async def close(self) -> None:
-        """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        """Stop listening and following."""
+        if self._server is not None:
+            self._server.should_exit = True
+            serving, following = self._tasks
+            following.cancel()
+            self._watch.close()
+            await asyncio.gather(serving, following, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not is_local_name(request.headers.get("Host", "")):
-            return _problem(403, "FOREIGN_HOST", "the request names another host than this machine", "ask 127.0.0.1 or localhost")
-        page = _PAGES.get(request.path)
-        if page is None:
-            return _problem(404, "NOT_FOUND", f"no page {request.path[:100]!r}", f"there are {', '.join(_PAGES)}")
-        if request.method not in ("GET", "HEAD"):
-            answer = _problem(405, "METHOD_NOT_ALLOWED", f"{request.method[:20]} is not for this page", "GET or HEAD")
-            answer.headers["Allow"] = "GET, HEAD"
-            return answer
-        status, body = await page(self)
-        return _json(status, body)
 
     async def _findings(self) -> list[Finding]:
         async with self._asking:
@@ -143,8 +118,8 @@ class ApiServer:
         )
 
     async def live(self) -> tuple[int, dict[str, Any]]:
-        """This process turns; asks nothing else."""
-        return 200, {"schema": "kedge/live/v1", "status": "ok", "pid": os.getpid()}
+        """That this process turns, and nothing else."""
+        return 200, {"schema": "kedge/live/v1", "alive": True, "pid": os.getpid()}
 
     async def ready(self) -> tuple[int, dict[str, Any]]:
         """Whether every needed check passes now."""
@@ -157,35 +132,79 @@ class ApiServer:
             await self._findings()
         return 200 if self._started else 503, {"schema": "kedge/startup/v1", "started": self._started}
 
+    async def health_page(self, request: Request) -> Response:
+        """One of the four, by its path."""
+        pages = {"/health": self.health, "/health/live": self.live, "/health/ready": self.ready, "/health/startup": self.startup}
+        status, body = await pages[request.url.path]()
+        return Response(json.dumps(body, allow_nan=False), status, media_type="application/json")
 
-def port_in_use(host: str, port: int, error: OSError) -> Conflict:
-    """The error of a port that cannot be had, saying who may hold it."""
-    return Conflict(
-        f"port {port} on {host} cannot be had: {error.strerror or error}",
-        why="another kedge or another program listens there, or the system reserves it",
-        fix=f"find it with `ss -ltnp 'sport = :{port}'`, or choose another with --port, 0 for any free one",
+
+HEALTH_PAGES: Final = ("/health", "/health/live", "/health/ready", "/health/startup")
+
+
+def make_app(desk: Desk, dashboard: Dashboard, server: ApiServer) -> FastAPI:
+    """The application: routes, their description, and what guards them."""
+    app = FastAPI(
+        title="Kedge",
+        version=engine_version(),
+        summary="What a governed trading system does and why. Read only.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.desk = desk
+    add_handlers(app)
+    app.include_router(routes.router)
+    app.include_router(routes_stores.router)
+    app.add_api_websocket_route("/ws/v1", Streams(desk).serve)
+    app.router.routes.extend(Route(path, server.health_page, methods=["GET"]) for path in HEALTH_PAGES)
+    app.router.routes.extend(dashboard.routes())
+    describe(app)
+    app.add_middleware(Guard)
+    return app
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=WORDS_MAX_BYTES,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=STOP_S,
+        backlog=BACKLOG,
     )
 
 
-_PAGES: Final[dict[str, Callable[[ApiServer], Awaitable[tuple[int, dict[str, Any]]]]]] = {
-    "/health": ApiServer.health,
-    "/health/live": ApiServer.live,
-    "/health/ready": ApiServer.ready,
-    "/health/startup": ApiServer.startup,
-}
+class _Server(uvicorn.Server):
+    """uvicorn inside our own loop: signals stay ours, and it says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
 
 
-def _json(status: int, body: dict[str, Any], content_type: str = "application/json") -> web.Response:
-    return web.Response(status=status, text=json.dumps(body, allow_nan=False), content_type=content_type, headers=NO_STORE)
-
-
-def _problem(status: int, code: str, title: str, fix: str) -> web.Response:
-    body = {
-        "type": f"urn:kedge:error:{code.lower().replace('_', '-')}",
-        "title": title,
-        "status": status,
-        "detail": fix,
-        "code": code,
-        "fix": fix,
-    }
-    return _json(status, body, "application/problem+json")
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listening = socket.socket(family, kind, proto)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise port_in_use(host, port, error) from None
+    return listening

@@ -1,4 +1,4 @@
-"""`kedge serve`: the process that answers for the others over HTTP. For now it tells their health."""
+"""`kedge serve`: the process that answers for the others over HTTP: health, the API, its stream and the dashboard."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from kedge.domain.errors import InvalidInput
 from kedge.ops.config import load_config
 from kedge.ops.health_file import SERVER, remove_health_file, write_health_file
 from kedge.ops.logs import fields, logging_to
+from kedge.ops.state_folder import journal_path
 
 DEFAULT_PORT = 8080
 PORT_MAX = 65_535
@@ -24,13 +25,15 @@ def serve(
     *,
     port: int = DEFAULT_PORT,
     host: str = "127.0.0.1",
+    run: str = "",
     state_dir: str | None = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Answer `/health`, `/health/live`, `/health/ready` and `/health/startup` for this state folder. Ctrl-C stops it.
+    """Show this state folder: the dashboard at `/`, the API under `/api/v1`, the stream at `/ws/v1`, and `/health`. Ctrl-C stops it.
 
-    Every answer is computed from checks at that moment. Without TLS and authentication only loopback addresses are listened on.
+    It follows the trader's run, or the newest; nothing here writes to a journal. Without TLS and authentication only loopback addresses
+    are listened on.
 
     Parameters
     ----------
@@ -38,6 +41,8 @@ def serve(
         To listen on; 0 takes a free one.
     host
         A loopback address.
+    run
+        Follow this run (its id or first letters, or a journal file) and no other.
     state_dir
         Use this state folder instead of the configured one.
     config
@@ -45,23 +50,26 @@ def serve(
     as_json
         Print the address as JSON.
     """
-    from kedge.api.server import ApiServer, check_host
+    from kedge.api.loopback import check_host
 
     check_port(port)
     check_host(host)
     settings = load_config(config, flags={"state_dir": state_dir})
     folder = settings.state_folder
+    if run:
+        journal_path(folder, run)
+    from kedge.api.server import ApiServer
 
     async def main(stopping: Stopping) -> int:
-        server = ApiServer(folder)
+        server = ApiServer(folder, run=run)
         taken = await server.start(host, port)
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{taken}"
         try:
             write_health_file(folder, SERVER, {"url": url}, datetime.now(UTC))
             logger.info("serving", extra=fields(url=url))
-            payload = {"schema": "kedge/serve/v1", "url": url, "health": f"{url}/health"}
-            emit(payload, as_json, lambda target: target.print(f"health at {url}/health", highlight=False))
+            payload = {"schema": "kedge/serve/v1", "url": url, "health": f"{url}/health", "api": f"{url}/api/v1"}
+            emit(payload, as_json, lambda target: target.print(f"dashboard at {url}, health at {url}/health", highlight=False))
             await stopping.asked.wait()
             logger.info("stopping", extra=fields(reason=stopping.reason))
         finally:

@@ -101,7 +101,7 @@ def test_a_whole_system_is_ok_on_every_page(tmp_path: Path) -> None:
         write_health_file(world.folder, SUPERVISOR, {"children": [{"name": "trader", "state": "ready"}]}, datetime.now(UTC))
         status, body, headers = await ask("/health")
         assert (status, body["status"]) == (200, "ok")
-        assert body["services"] == {**dict.fromkeys((*NEEDED, "supervisor"), "ok"), "guard": "none"}
+        assert body["services"] == {**dict.fromkeys((*NEEDED, "supervisor"), "ok"), "models": "none", "guard": "none"}
         assert body["uptime_s"] >= 0
         assert body["memory"]["rss_bytes"] > 1_000_000
         assert datetime.fromisoformat(body["timestamp"]).utcoffset() == timedelta(0)

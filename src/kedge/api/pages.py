@@ -1,0 +1,57 @@
+"""The built dashboard from `kedge/api/dashboard/`, and a plain page that says how to build it where it is missing."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+FOLDER: Final = Path(__file__).parent / "dashboard"
+VIEWS: Final = ("/", "/chart", "/lineage", "/lineage/{rest:path}")
+"""Addresses that the page itself turns into views."""
+FOR_EVER: Final = "public, max-age=31536000, immutable"
+NOT_BUILT: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Kedge</title>
+<h1>Kedge</h1>
+<p>The dashboard is not built in this installation. In a checkout: <code>make web</code>, then load this page again.</p>
+<p>The API answers all the same: <a href="/api/v1/overview">overview</a>, <a href="/health">health</a>,
+<a href="/api/v1/openapi.json">description</a>.</p>
+</html>
+"""
+
+
+class Dashboard:
+    """Serves a folder that Vite built: `index.html` for every view, other files by name, hashed ones under `assets/` for ever."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self.folder = folder
+
+    @property
+    def is_built(self) -> bool:
+        return (self.folder / "index.html").is_file()
+
+    def routes(self) -> list[Route]:
+        """The routes, to be added last."""
+        views = [Route(path, self.view, methods=["GET"]) for path in VIEWS]
+        return [*views, Route("/{name:path}", self.file, methods=["GET"])]
+
+    async def view(self, _: Request) -> Response:
+        """The page."""
+        if not self.is_built:
+            return Response(NOT_BUILT, media_type="text/html")
+        return FileResponse(self.folder / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def file(self, request: Request) -> Response:
+        """One file of the build; anything else is not found."""
+        name = str(request.path_params["name"])
+        path = (self.folder / name).resolve() if "\0" not in name else self.folder
+        if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
+            raise HTTPException(404)
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        cache = FOR_EVER if name.startswith("assets/") else "no-cache"
+        return FileResponse(path, headers={"Cache-Control": cache}, media_type=kind)

@@ -1,0 +1,137 @@
+"""The API's rows: orders, fills, decisions, predictions, bars, positions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kedge.api.schemas_base import Count, DecimalText, Document, Seq, Sha256, Time
+
+
+class Order(Document):
+    """One order, as far as its story has come. Ages: `updated_at` and `sent_at` are venue time."""
+
+    seq: Seq
+    updated_seq: Seq
+    sent_at: Time
+    updated_at: Time
+    client_order_id: str
+    venue_order_id: str | None
+    decision_id: str
+    prediction_id: str | None
+    instrument: str
+    side: Literal["buy", "sell"]
+    kind: Literal["market", "limit"]
+    time_in_force: str
+    qty: DecimalText
+    filled: DecimalText
+    leaves: DecimalText
+    limit_price: DecimalText | None
+    average_price: DecimalText | None = Field(description="Of what is filled, rounded half-even to one digit more than the tick.")
+    reduce_only: bool
+    status: str = Field(description="pending_new, open, pending_cancel, unknown, filled, canceled, rejected or absent")
+    is_open: bool
+    code: str | None = Field(description="Why it was rejected or cancelled.")
+    reason: str | None
+    slice_no: Count
+    attempt: Count
+    limits_version: str
+
+
+class Fill(Document):
+    """One trade that happened. A liquidation has no order."""
+
+    seq: Seq
+    at: Time
+    fill_id: str
+    client_order_id: str | None
+    decision_id: str | None
+    prediction_id: str | None
+    instrument: str
+    side: Literal["buy", "sell"]
+    qty: DecimalText
+    price: DecimalText
+    notional: DecimalText
+    fee: DecimalText
+    realised: DecimalText = Field(description="Profit that this fill realised, before its fee.")
+    liquidity: Literal["maker", "taker"]
+    cause: Literal["trade", "liquidation", "adopted"]
+    position_after: DecimalText
+    equity_after: DecimalText
+
+
+class Decision(Document):
+    """One thing decided, or refused, with its code and figures.
+
+    `stage` says where: `signal` (a strategy wanted a new target), `limits` (the gate refused an order), `venue` (the venue rejected
+    one) or `risk` (trading was reduced, halted or resumed).
+    """
+
+    seq: Seq
+    index: Count = Field(description="Its place among the record's decisions.")
+    at: Time
+    stage: Literal["signal", "limits", "venue", "risk"]
+    vetoed: bool
+    code: str = Field(examples=["OK", "CONFIDENCE_LOW"])
+    observed: str | None
+    limit: str | None
+    instrument: str | None
+    decision_id: str | None
+    prediction_id: str | None
+    client_order_id: str | None
+    strategy: str | None
+    exposure: DecimalText | None = Field(description="Wanted signed notional / equity.")
+    target_qty: DecimalText | None
+    mark: DecimalText | None
+    confidence: DecimalText | None
+    probability: DecimalText | None
+    expected_return: DecimalText | None
+    horizon_s: float | None
+    reason: str | None
+
+
+class Prediction(Document):
+    """What a model said at one bar. The `*_hex` are the exact bits (float64, big-endian)."""
+
+    seq: Seq
+    at: Time
+    prediction_id: str
+    instrument: str
+    model_sha256: Sha256
+    features_sha256: Sha256
+    score: float | None
+    score_hex: str
+    probability: DecimalText
+    probability_hex: str
+    expected_return: DecimalText
+    horizon_s: float
+
+
+class Candle(Document):
+    """A confirmed bar; volume in the base currency."""
+
+    seq: Seq
+    open_at: Time
+    close_at: Time
+    instrument: str
+    open: DecimalText
+    high: DecimalText
+    low: DecimalText
+    close: DecimalText
+    volume: DecimalText
+
+
+class Position(Document):
+    """One open position."""
+
+    instrument: str
+    side: Literal["long", "short"]
+    qty: DecimalText = Field(description="Signed.")
+    entry: DecimalText = Field(description="Cost / quantity, rounded half-even to one digit more than the tick.")
+    mark: DecimalText | None
+    mark_at: Time | None
+    notional: DecimalText = Field(description="Signed, at the mark.")
+    unrealised: DecimalText
+    unrealised_frac: DecimalText | None = Field(description="Of the cost.")
+    equity_share: DecimalText | None = Field(description="Notional / equity, signed.")
