@@ -207,7 +207,7 @@ def table(result: dict[str, Any]) -> str:
     )
     lines = [head, f"{'wall milliseconds; the limit of a trace is 1,000':<50} {'first':>8} {'median':>8} {'slowest':>8}"]
     lines += [f"{name:<50} {row['first_ms']:>8} {row['median_ms']:>8} {row['slowest_ms']:>8}" for name, row in result["rows"].items()]
-    lines.append(f"kedge audit orphans: {result['orphans']} orphans, searched in {result['orphan_search_s']} s")
+    lines.append(f"the search for orphans: {result['orphans']} found, in {result['orphan_search_s']} s")
     return "\n".join(lines)
 
 

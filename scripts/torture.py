@@ -1,7 +1,7 @@
 """`make torture`: kill a trader at every named point and at random, disturb its exchange, and compare the books after every recovery.
 
-Real processes on one market after the other. Prints a histogram of what was done; exits 1 when anything was found, and names the command
-that repeats it.
+Real processes on one market after the other: synthetic and recorded prices in turn, a rule and a model in turn. Prints a histogram of what
+was done; exits 1 when anything was found, and names the command that repeats it.
 """
 
 from __future__ import annotations
@@ -63,11 +63,14 @@ async def run(chosen: argparse.Namespace) -> Outcome:
                 folder = (chosen.keep or Path(scratch)).resolve() / f"{chosen.seed}-{number}"
                 folder.mkdir(parents=True)
                 blows = block(_drawn(chosen.seed, number))
-                one = await Round(folder, starter, blows, 1_000 * chosen.seed + number, replayed=number % 2 == 1).run()
+                seed, replayed, by_model = 1_000 * chosen.seed + number, number % 2 == 1, number % 4 in (1, 2)
+                one = await Round(folder, starter, blows, seed, replayed=replayed, by_model=by_model).run()
                 one.found = [f"block {number}: {text}" for text in one.found]
                 total.add(one)
-                print(f"block {number}: {one.deaths.total()} deaths, {one.fills} fills, {one.audits} comparisons, {len(one.found)} found, "
-                      f"{one.seconds:.0f} s", flush=True)  # fmt: skip
+                told = (
+                    f"{one.deaths.total()} deaths, {one.fills} fills, {one.audits} comparisons, {len(one.found)} found, {one.seconds:.0f} s"
+                )
+                print(f"block {number} ({'model' if by_model else 'rule'}): {told}", flush=True)
         finally:
             await starter.close()
     return total

@@ -20,8 +20,9 @@ from kedge.services.inbox import Inbox
 from .compare import findings
 from .journal_books import JournalSays
 from .market import POLL_S, Market
+from .models import keep_drill_model
 from .plan import OUTSIDE, SPARED, Blow
-from .prices import write_bars
+from .prices import INTERVAL_NS, write_bars
 from .processes import Child, Starter
 from .venue_books import VenueReader
 
@@ -44,6 +45,7 @@ AGREE_S = 15.0
 """Wall time in which the books must agree once the market stands still again and again."""
 CHECK_S = 120.0
 """Wall time that the audit of a journal and its replay may take."""
+MINUTE_NS = 60 * 10**9
 SPARED_BARS = 12
 LAST_BARS = 20
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -85,11 +87,15 @@ class Round:
         Empty; becomes the state folder of exchange and trader.
     replayed : bool
         Play recorded quarter hours, with a settlement every 32 bars, instead of synthetic minutes.
+    by_model : bool
+        Trade by a model, whose predictions and their features are in the journal, instead of by a rule.
     """
 
-    def __init__(self, folder: Path, starter: Starter, blows: Sequence[Blow], seed: int, *, replayed: bool = False) -> None:
+    def __init__(
+        self, folder: Path, starter: Starter, blows: Sequence[Blow], seed: int, *, replayed: bool = False, by_model: bool = False
+    ) -> None:
         self.outcome = Outcome()
-        self._replayed = replayed
+        self._replayed, self._by_model = replayed, by_model
         self._folder, self._starter, self._blows, self._seed = folder, starter, blows, seed
         self._market: Market
         self._reader: VenueReader
@@ -131,6 +137,12 @@ class Round:
             return ["--market", "replay:" + ",".join(map(str, paths))]
         return ["--market", "synthetic", *(word for symbol in SYMBOLS for word in ("--instrument", symbol))]
 
+    def _strategy(self) -> list[str]:
+        if not self._by_model:
+            return ["--param", "fast=2", "--param", "slow=4"]
+        sha256 = keep_drill_model(self._folder, INTERVAL_NS if self._replayed else MINUTE_NS)
+        return ["--strategy", "model", "--param", f"model={sha256}", "--param", "outside_max=0"]
+
     # lives ------------------------------------------------------------------------------------------------------------
 
     async def _life(self, blow: Blow) -> None:
@@ -160,7 +172,7 @@ class Round:
         self._lives += 1
         before = max(0, await self._market.acked())
         out = self._folder / f"trader-{self._lives:03}.out"
-        argv = ["trade", "--state-dir", self._folder, *self._config, "--param", "fast=2", "--param", "slow=4", "--json"]
+        argv = ["trade", "--state-dir", self._folder, *self._config, *self._strategy(), "--json"]
         argv += ["--venue", self._market.url, "--on-stop", "leave", *(word for one in SYMBOLS for word in ("--instrument", one))]
         argv += ["--interval", "15m" if self._replayed else "1m"]
         kill = {"KEDGE_KILL_AT": f"{blow.point}:{blow.count}"} if blow is not None and blow.is_named else {}
@@ -283,18 +295,21 @@ class Round:
         return JournalSays(paths[0]) if paths else None
 
     async def _check_the_journal(self) -> None:
-        """Chain, signatures and snapshots hold, and deciding again gives the same records."""
+        """Chain, signatures, snapshots and features hold, deciding again gives the same records, and nothing comes from nowhere."""
         if self._journal is None:
             return
         run = self._journal.path.parent.name
-        for command in (("audit", "verify", run), ("replay", run)):
-            out = self._folder / f"{command[0]}.out"
+        for command in (("audit", "verify", run), ("replay", run), ("audit", "orphans", run)):
+            out = self._folder / f"{'-'.join(command[:-1])}.out"
             child = await self._starter.spawn((*command, "--state-dir", self._folder, *self._config, "--json"), out)
             await asyncio.wait([child.ended], timeout=CHECK_S)
             child.signal(signal.SIGKILL)
             status = await child.ended
             told = json.loads(out.read_text()) if status in (0, 9) else {}
             grave = [one for one in told.get("findings", ()) if one["kind"] != "crash"]
+            grave += [one for report in told.get("runs", ()) for one in report["orphans"]]
+            if self._by_model and "runs" in told and not sum(report["predictions"] for report in told["runs"]):
+                grave.append("no prediction was recorded")
             if status not in (0, 9) or grave or not told.get("equal", True):
                 self._find(f"kedge {' '.join(command[:-1])} ended with {status}: {grave or out.read_text()[-400:]}")
 

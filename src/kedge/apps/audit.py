@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes
 from kedge.apps.output import emit, print_rows
-from kedge.ops.config import load_config
+from kedge.ops.folders import state_folder
 from kedge.ops.state_folder import journal_path, keys_folder
 from kedge.storage.journal_files import seal_path
 from kedge.storage.journal_verify import verify_journal
@@ -46,7 +46,7 @@ def verify(
     as_json
         Print JSON.
     """
-    state = load_config(config, flags={"state_dir": state_dir}).state_folder
+    state = state_folder(config, state_dir)
     path = journal_path(state, run)
     key = PublicKey.from_text(public_key) if public_key else load_public_key(keys_folder(state))
     report = verify_journal(path, key)

@@ -12,7 +12,7 @@ from kedge.apps import exit_codes
 from kedge.apps.audit_tree import draw_trace
 from kedge.apps.output import emit, print_rows, progress
 from kedge.governance.orphans import ORPHANS_SCHEMA, OrphanReport
-from kedge.ops.config import load_config
+from kedge.ops.folders import state_folder
 from kedge.services.lineage import LineageStores, recomputed_trace
 from kedge.services.lineage import trace as trace_of
 from kedge.services.lineage_orphans import orphans as search_orphans
@@ -48,7 +48,7 @@ def trace(
     as_json
         Print JSON.
     """
-    stores = LineageStores(state=load_config(config, flags={"state_dir": state_dir}).state_folder)
+    stores = LineageStores(state=state_folder(config, state_dir))
     found = recomputed_trace(stores, wanted, run=run) if recompute else trace_of(stores, wanted, run=run)
     emit(msgspec.to_builtins(found), as_json, lambda target: draw_trace(target, found))
     return exit_codes.OK if found.complete else exit_codes.FINDINGS
@@ -75,7 +75,7 @@ def orphans(
     as_json
         Print JSON.
     """
-    state = load_config(config, flags={"state_dir": state_dir}).state_folder
+    state = state_folder(config, state_dir)
     with progress("reading records", None) as advance:
         reports = list(search_orphans(state, run, progress=advance))
     count = sum(report.count for report in reports)

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
 from kedge.apps.output import console, emit, print_rows, progress
-from kedge.apps.strategy_choice import Choice, choose
+from kedge.apps.strategy_choice import Choice, choose, seen_words
 from kedge.domain.errors import RecordingFailed
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
@@ -99,12 +99,14 @@ def run(
     store = SnapshotStore(data_folder(settings.state_folder))
     market = load_market(data, funding or (), instrument=wiring.instrument_file(instrument), store=store, tz=tz)
     chosen = choose(settings, strategy, param, model=model)
-    if chosen.warning:
-        console(stderr=True).print(f"note: {chosen.warning}", markup=False, soft_wrap=True)
+    seen = seen_words(settings.state_folder, chosen, market)
+    for words in (chosen.warning, seen):
+        if words:
+            console(stderr=True).print(f"note: {words}", markup=False, soft_wrap=True)
     spec = _spec(settings, market, chosen, wallet, OrderKind(entry), matcher, seed)
     started = first_record(spec, "bt")
     finished = _journalled(settings, started, market, chosen.strategy) if journal else _in_memory(started, market, chosen.strategy)
-    payload = {"schema": "kedge/backtest/v1", **finished.result(), "quarantined": market.quarantined}
+    payload = {"schema": "kedge/backtest/v1", **finished.result(), "quarantined": market.quarantined, "in_sample": seen or None}
     payload["journal"] = str(run_folder(settings.state_folder, started.run_id) / JOURNAL_NAME) if journal else None
     emit(payload, as_json, lambda target: draw(target, payload))
     return exit_codes.OK
@@ -211,6 +213,8 @@ def draw(target: Console, payload: dict[str, Any]) -> None:
     """A result for a person: figures, the funnel, and every assumption."""
     figures = ("run_id", "bars", "orders", "fills", "round_trips", "equity", "drawdown", "realised", "unrealised", "fees", "funding_paid")
     print_rows(target, ("figure", "value"), [(name, payload[name]) for name in figures] + [("risk state", payload["risk_state"])])
+    if payload["in_sample"]:
+        target.print(f"NO PROOF: {payload['in_sample']}", markup=False)
     funnel = payload["funnel"]
     steps = [(name, funnel[name]) for name in ("bars", "signals", "sized", "sent", "filled")]
     vetoes = [(f"vetoed: {code}", count) for code, count in funnel["vetoed"].items()]

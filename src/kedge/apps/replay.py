@@ -12,7 +12,7 @@ from kedge.apps import exit_codes
 from kedge.apps.output import emit
 from kedge.apps.strategy_choice import recorded_strategy
 from kedge.ops.build import code_sha256
-from kedge.ops.config import load_config
+from kedge.ops.folders import state_folder
 from kedge.ops.state_folder import journal_path
 from kedge.services.recovery import replay as replay_run
 from kedge.storage.journal_reader import SqliteJournalReader
@@ -41,7 +41,7 @@ def replay(
     as_json
         Print JSON.
     """
-    state = load_config(config, flags={"state_dir": state_dir}).state_folder
+    state = state_folder(config, state_dir)
     with SqliteJournalReader(journal_path(state, run)) as journal:
         strategy = recorded_strategy(state, journal.run_started())
         found = replay_run(journal, code_sha256=code_sha256(), strategy=strategy)

@@ -69,7 +69,9 @@ def trade(
 
     check_rung(rung)
     settings = load_config(config, flags={"state_dir": state_dir, "strategy.name": strategy})
-    chosen = choose(settings, None, param, ask_registry=False)
+    chosen = choose(settings, None, param)
+    if chosen.warning:
+        print(f"note: {chosen.warning}", file=sys.stderr, flush=True)
     options = Options(
         venue=venue_url(settings.state_folder, venue),
         rung=rung,

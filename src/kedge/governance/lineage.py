@@ -146,7 +146,7 @@ class Recomputed(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     step : str
-        'features', 'score', 'probability'.
+        'features', 'score', 'probability', 'decision' (every output of the step).
     source : str
         What it was computed from: 'stored features' or 'recorded bars'.
     recorded, computed : str

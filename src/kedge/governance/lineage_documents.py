@@ -168,8 +168,10 @@ def training_node(sha256: str, training: TrainingRecord, registered: RegisteredF
     """A training: rows, out-of-fold figures beside the baseline's, environment, and MLflow's run."""
     figures = {f"out of fold, {name}": value for name, value in list(training.figures.items())[:_FIGURES_SHOWN]}
     baseline = {f"baseline, {name}": value for name, value in list(training.baseline.items())[:_FIGURES_SHOWN]}
+    demo = "FOR DEMONSTRATION ONLY: it trades whether or not it has learned anything" if training.trades_without_skill else ""
     facts = {
         "kind": training.kind,
+        "trades without skill": demo,
         "rows": f"{training.rows}, worth {training.effective_rows} that do not overlap",
         **{f"data, {name}": text for name, text in training.data.items()},
         **figures,

@@ -8,7 +8,7 @@ from typing import Final
 from kedge.domain.events import OrderFilled
 from kedge.domain.orders import OrderIntent
 from kedge.domain.outputs import Decided, OrderRefused, OrderSent, Predicted
-from kedge.domain.record import Step
+from kedge.domain.record import RunStarted, Step
 
 MODEL_STRATEGY: Final = "model"
 """Name of the strategy that trades by a model; all others are rules."""
@@ -17,6 +17,12 @@ FLATTEN: Final = "FLATTEN"
 """Reason of decisions that a person's command took."""
 NOT_FINITE: Final = "NOT_FINITE"
 """A model whose answer is no number: nothing was predicted, and the decision says so."""
+
+
+def model_of(started: RunStarted) -> str:
+    """Hash of the model that a run trades with; '' where a rule decides."""
+    engine = started.settings.get("engine", {})
+    return str(engine.get("params", {}).get("model", "")) if engine.get("strategy") == MODEL_STRATEGY else ""
 
 
 def fills_of(steps: Iterable[Step], client_order_id: str) -> list[OrderFilled]:

@@ -39,6 +39,8 @@ from kedge.governance.lineage_words import (
 )
 
 Facts = dict[str, str]
+_OVER = ("canceled", "rejected", "absent")
+"""What the venue says of an order that trades no more."""
 
 
 def fill_node(step: Step, fill: OrderFilled, spec: Instrument) -> Node:
@@ -180,6 +182,7 @@ def run_node(started: RunStarted) -> Node:
     engine = started.settings.get("engine", {})
     facts = {
         "account": started.account,
+        "rung": str(started.settings.get("live", {}).get("rung", "")),
         "source": f"{started.source}, speed {started.speed}",
         "strategy": str(engine.get("strategy", "")),
         "model": str(engine.get("params", {}).get("model", "")),
@@ -240,8 +243,9 @@ def _wanted(step: Step, client_order_id: str, spec: Instrument) -> Iterable[tupl
 def _status(life: Sequence[Moment], filled_lots: int, qty_lots: int) -> str:
     if filled_lots >= qty_lots:
         return "filled"
-    last = life[-1].what if life else "sent"
-    return f"{last}, partly filled" if filled_lots and last in ("canceled", "accepted") else "partly filled" if filled_lots else last
+    over = next((one.what for one in life if one.what in _OVER), "")  # a part that traded before may be told after
+    last = over or (life[-1].what if life else "sent")
+    return f"{last}, partly filled" if filled_lots and last in (*_OVER, "accepted") else "partly filled" if filled_lots else last
 
 
 def _limits_facts(version: str, settings: Mapping[str, Any]) -> Facts:

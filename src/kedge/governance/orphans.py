@@ -61,6 +61,23 @@ class OrphanReport(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = ORPHANS_SCHEMA
 
 
+def unreadable_report(run_id: str, why: str) -> OrphanReport:
+    """The report on a run that cannot be read: one finding, the run itself."""
+    found = Orphan(kind=NodeKind.RUN, id=run_id, seq=None, why=f"it cannot be read: {why}")
+    return OrphanReport(
+        run_id=run_id,
+        records=0,
+        fills=0,
+        orders=0,
+        decisions=0,
+        predictions=0,
+        liquidations=0,
+        adopted=0,
+        count=1,
+        orphans=(found,),
+    )
+
+
 class _Recent:
     """The last ids of one kind."""
 
@@ -85,6 +102,8 @@ class OrphanWatch:
         `knows(kind, id, seq)`: whether a record before `seq` makes this order, decision or prediction; asked for what memory has dropped.
     features_problem, model_problem : callable
         What is wrong with stored features, or with a model's papers, by SHA-256; '' where nothing is.
+    run_model : str
+        SHA-256 of the model that the run is set to trade with; '' where a rule decides. Its papers are checked whether it spoke or not.
     """
 
     def __init__(
@@ -94,6 +113,7 @@ class OrphanWatch:
         knows: Callable[[NodeKind, str, int], bool],
         features_problem: Callable[[str], str],
         model_problem: Callable[[str], str],
+        run_model: str = "",
     ) -> None:
         self._run_id = run_id
         self._knows, self._features_problem, self._model_problem = knows, features_problem, model_problem
@@ -102,14 +122,9 @@ class OrphanWatch:
         self._counts = dict.fromkeys((NodeKind.FILL, NodeKind.ORDER, NodeKind.DECISION, NodeKind.PREDICTION), 0)
         self._records = self._liquidations = self._adopted = self._count = 0
         self._named: list[Orphan] = []
-
-    def model(self, sha256: str, seq: int | None = None) -> None:
-        """Check a model's papers, once."""
-        if sha256 in self._seen_models:
-            return
-        self._seen_models.add(sha256)
-        if problem := self._model_problem(sha256):
-            self._orphan(NodeKind.MODEL, sha256, seq, problem)
+        self._run_model = run_model
+        if run_model:
+            self._model(run_model, None)
 
     def step(self, step: Step) -> None:
         """Take the next step."""
@@ -176,7 +191,18 @@ class OrphanWatch:
         self._make(NodeKind.PREDICTION, predicted.prediction_id)
         if problem := self._features_problem(predicted.features_sha256):
             self._orphan(NodeKind.PREDICTION, predicted.prediction_id, seq, problem)
-        self.model(predicted.model_sha256, seq)
+        if self._run_model not in ("", predicted.model_sha256):
+            why = f"model {predicted.model_sha256[:16]} made it, and the run trades with {self._run_model[:16]}"
+            self._orphan(NodeKind.PREDICTION, predicted.prediction_id, seq, why)
+        self._model(predicted.model_sha256, seq)
+
+    def _model(self, sha256: str, seq: int | None) -> None:
+        """Check a model's papers, once."""
+        if sha256 in self._seen_models:
+            return
+        self._seen_models.add(sha256)
+        if problem := self._model_problem(sha256):
+            self._orphan(NodeKind.MODEL, sha256, seq, problem)
 
     def _make(self, kind: NodeKind, one: str) -> None:
         self._counts[kind] += 1

@@ -19,13 +19,10 @@ from pydantic import BaseModel, ValidationError
 
 from kedge.domain.errors import InvalidConfig, NotFound
 from kedge.ops.config_file import KeyPath, Scalar, Value, Values, expand, read_config_file, read_scalar
-from kedge.ops.folders import CONFIG_NAME, user_config_file
+from kedge.ops.folders import CONFIG_NAME, CONFIG_VARIABLE, NOT_SETTINGS, PREFIX, user_config_file
 from kedge.ops.secret_reference import read_secret
 from kedge.ops.settings import Settings
 
-PREFIX = "KEDGE_"
-NOT_SETTINGS = ("KEDGE_CACHE_DIR", "KEDGE_CONFIG", "KEDGE_TEST_DATA", "KEDGE_HYPOTHESIS_PROFILE", "KEDGE_KILL_AT", "KEDGE_GIT_SHA")
-"""Variables with our prefix that are no configuration keys."""
 FREE_SECTIONS: tuple[KeyPath, ...] = (("strategy", "params"), ("secrets",))
 """Mappings whose keys are the reader's own."""
 PROFILES = ("development", "staging", "production")
@@ -99,7 +96,7 @@ def load_config(
 
 
 def _find_file(path: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:
-    named = path or (Path(environ["KEDGE_CONFIG"]) if environ.get("KEDGE_CONFIG") else None)
+    named = path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if named is not None:
         if not named.expanduser().is_file():
             raise NotFound(f"configuration {named} does not exist", why="it was named by --config or KEDGE_CONFIG", fix="check the path")

@@ -8,6 +8,8 @@ from pathlib import Path
 from kedge.domain.errors import InvalidInput, NotFound
 
 JOURNAL_NAME = "journal.sqlite"
+RUN_SHOWN = 200
+"""Characters of an unknown run's name that are said again."""
 DISK_FREE_MIN_BYTES = 200 * 1024 * 1024
 """Free space that a run wants before it begins."""
 
@@ -75,13 +77,21 @@ def journal_path(state: Path, run: str) -> Path:
     if not run.strip():
         raise NotFound("run ''", why="an empty name names no run", fix="name a journal file, or a run id that 'kedge backtest run' printed")
     given = Path(run)
-    if given.is_file():
+    if _is_file(given):
         return given
-    if (given / JOURNAL_NAME).is_file():
+    if _is_file(given / JOURNAL_NAME):
         return given / JOURNAL_NAME
     runs = state / "runs"
-    found = sorted(p.name for p in runs.glob(f"{run}*") if (p / JOURNAL_NAME).is_file()) if runs.is_dir() and "/" not in run else []
+    found = sorted(p.parent.name for p in runs.glob(f"*/{JOURNAL_NAME}") if p.parent.name.startswith(run) and p.is_file())
     if len(found) == 1 or run in found:
         return runs / (run if run in found else found[0]) / JOURNAL_NAME
     why = f"{len(found)} runs begin so: {', '.join(found[:5])}" if found else f"neither a file nor a run under {runs}"
-    raise NotFound(f"run {run!r}", why=why, fix="name a journal file, or a run id that 'kedge backtest run' printed")
+    raise NotFound(f"run {run[:RUN_SHOWN]!r}", why=why, fix="name a journal file, or a run id that 'kedge backtest run' printed")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from kedge.governance.lineage import NodeKind, Relation, Trace, TraceBuilder, key_of
+from kedge.governance.lineage_find import model_of
 from kedge.services.lineage_chain import Chain
 from kedge.services.lineage_documents import Documents
 from kedge.services.lineage_journal import RunRecords
-from kedge.services.lineage_runs import add_counted_run, add_models_of, add_runs_of, model_of
+from kedge.services.lineage_runs import add_counted_run, add_models_of, add_runs_of
 from kedge.services.lineage_search import Found, Search
 
 
@@ -64,8 +65,11 @@ def trace(stores: LineageStores, wanted: str, *, run: str = "") -> Trace:
 
 def _traced(stores: LineageStores, wanted: str, run: str) -> tuple[Trace, Path | None]:
     documents = stores.documents()
-    found = Search(stores.state, documents, run).find(wanted)
+    search = Search(stores.state, documents, run)
+    found = search.find(wanted)
     into = TraceBuilder()
+    for name, problem in search.unreadable.items():
+        into.note(f"run {name} was not searched: {problem}")
     if found.others:
         others = ", ".join(found.others[:5])
         into.note(f"{len(found.others)} older runs hold {found.kind} {found.id} too ({others}): this is the newest, --run names another")
@@ -105,7 +109,7 @@ def _recorded_trace(into: TraceBuilder, documents: Documents, records: RunRecord
 
 
 def _model_of_run(into: TraceBuilder, documents: Documents, records: RunRecords, run_key: str) -> None:
-    sha256 = model_of(records)
+    sha256 = model_of(records.started)
     if not sha256:
         into.note("a rule decided in this run: no model, no predictions")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from kedge.governance.lineage_find import (
     decided_of,
     filled_of,
     fills_of,
+    model_of,
     needs_prediction,
     orders_in,
     predicted_of,
@@ -64,7 +66,7 @@ class Chain:
 
     def add_fill(self, fill_id: str, *, with_order: bool = True) -> str:
         """A fill with all that it comes from."""
-        found = filled_of(self._steps(fill_id, "fill"), fill_id)
+        found = self._sure(filled_of, fill_id, "fill")
         if found is None:
             self._into.miss(NodeKind.FILL, fill_id, "no record of the run tells this fill")
             return ""
@@ -77,6 +79,8 @@ class Chain:
     def add_order(self, client_order_id: str, *, source: str = "", with_fills: bool = False) -> str:
         """An order that was sent, or the refusal of one that was not, with all that it comes from; and with its fills where asked."""
         steps = self._steps(client_order_id)
+        if sent_of(steps, client_order_id) is None and refused_of(steps, client_order_id) is None:
+            steps = self._walked(client_order_id)
         sent, refused = sent_of(steps, client_order_id), refused_of(steps, client_order_id)
         if sent is None:
             if refused is None:
@@ -115,7 +119,7 @@ class Chain:
 
     def add_prediction(self, prediction_id: str, *, source: str = "", with_decisions: bool = False) -> str:
         """A prediction with features, model and all that the model comes from; and what was decided on it where asked."""
-        found = predicted_of(self._steps(prediction_id, "predicted"), prediction_id)
+        found = self._sure(predicted_of, prediction_id, "predicted")
         if found is None:
             self._into.miss(NodeKind.PREDICTION, prediction_id, "no record of the run makes this prediction")
             return ""
@@ -199,6 +203,8 @@ class Chain:
         self._into.add(features_node(predicted.features_sha256, names, vector, step), key, Relation.COMPUTED_FROM)
 
     def _model(self, key: str, model_sha256: str) -> None:
+        if (mine := model_of(self._started)) and mine != model_sha256:
+            self._into.miss(NodeKind.MODEL, model_sha256, f"it made the prediction, and the run trades with model {mine[:16]}")
         node = key_of(NodeKind.MODEL, model_sha256)
         if not self._into.has(node):
             self._documents.add_model(self._into, model_sha256, running_code=self._started.code_sha256)
@@ -218,7 +224,18 @@ class Chain:
         return self._into.add(msgspec.structs.replace(node, proof=proof), source, relation)
 
     def _decided(self, decision_id: str) -> tuple[Step, Decided] | None:
-        return decided_of(self._steps(decision_id, "decided"), decision_id)
+        return self._sure(decided_of, decision_id, "decided")
+
+    def _sure(self, pick: Callable[[list[Step], str], T | None], wanted: str, kind: str) -> T | None:
+        """What makes an id; only the records themselves say that nothing does."""
+        found = pick(self._steps(wanted, kind), wanted)
+        return pick(self._walked(wanted), wanted) if found is None else found
 
     def _steps(self, wanted: str, *kinds: str) -> list[Step]:
         return self._run.steps(self._run.mentions(wanted, walk=not self._run.indexed), *kinds)
+
+    def _walked(self, wanted: str) -> list[Step]:
+        found = self._run.walked(wanted) if self._run.indexed else []
+        if found and found != self._run.mentions(wanted):
+            self._into.note(f"the journal's index does not lead to {wanted}, its records do: run 'kedge audit verify' on it")
+        return self._run.steps(found)

@@ -22,6 +22,8 @@ from kedge.governance.lineage_find import predicted_of
 from kedge.journal import Head, Row, decode_head, decode_record, telling_step
 from kedge.storage.journal_reader import SqliteJournalReader
 
+INSTRUMENT: Final = "instrument_changed"
+"""Kind of the one mention whose id is an instrument's."""
 _STEP_END: Final = b'"type":"step"}'
 _CHANGED: Final = b'"type":"instrument_changed"'
 
@@ -62,16 +64,24 @@ class RunRecords:
         return self.reader.beside.is_there
 
     def knows(self, wanted: str) -> bool:
-        """Whether the index mentions this id; no walk."""
-        return bool(self.reader.beside.hints(wanted))
+        """Whether the index mentions this id, of anything but an instrument; no walk."""
+        return any(kind != INSTRUMENT for kind, _ in self.reader.beside.hints(wanted))
 
     def begins(self, prefix: str, limit: int) -> list[str]:
         """Ids in the index that begin so, in order, at most `limit`."""
         return self.reader.beside.ids_from(prefix, limit)
 
+    def around(self, wanted: str) -> list[str]:
+        """The ids in the index just before and just after this one, which is not there."""
+        return self.reader.beside.ids_around(wanted)
+
     def mentions(self, wanted: str, *, walk: bool = False) -> list[tuple[str, int]]:
         """Kinds and record numbers that mention an id, in order; `walk` searches journals without an index."""
-        return self.reader.find(wanted) if walk or self.knows(wanted) else []
+        return self.reader.find(wanted) if walk or self.reader.beside.hints(wanted) else []
+
+    def walked(self, wanted: str) -> list[tuple[str, int]]:
+        """The same from the records alone, where the index says nothing of what must be there: entries may have been taken out of it."""
+        return self.reader.walk(wanted)
 
     def steps(self, found: list[tuple[str, int]], *kinds: str) -> list[Step]:
         """The steps of mentions, of these kinds only where any are named, each once, in order."""
@@ -164,7 +174,7 @@ class RunRecords:
         if self._changes is None:
             if self.indexed:
                 found = [(kind, seq) for i in self.started.instruments for kind, seq in self.mentions(i.instrument_id)]
-                steps = self.steps(found, "instrument_changed")
+                steps = self.steps(found, INSTRUMENT)
             else:
                 steps = [s for _, _, body in self.reader.raw_rows() if _CHANGED in body and (s := telling_step(body)) is not None]
             self._changes = sorted(

@@ -20,11 +20,11 @@ from kedge.domain.record import Step
 from kedge.domain.units import float_hex
 from kedge.governance.lineage import NodeKind, Recomputed, Trace, key_of
 from kedge.learning.scorer import Scorer
-from kedge.services.backtest import engine_of
 from kedge.services.lineage_documents import told
 from kedge.services.lineage_journal import RunRecords
 from kedge.services.lineage_runs import tally
 from kedge.services.models import strategy_of
+from kedge.services.recovery import engine_at
 from kedge.storage.model_store import ModelStore
 
 STORED: Final = "stored features"
@@ -109,11 +109,9 @@ class Recomputer:
         return self._scorers[sha256]
 
     def _decide_again(self, step: Step) -> tuple[tuple[Output, ...], dict[str, bytes]]:
-        engine = engine_of(self._run.started, strategy_of(self._run.started, self._models))
-        snapshot = self._run.reader.latest_snapshot(step.seq - 1)
-        if snapshot is not None:
-            engine.restore(snapshot.body)
-        for record in self._run.reader.records(start_seq=snapshot.seq + 1 if snapshot else 1):
+        started, reader = self._run.started, self._run.reader
+        engine, start = engine_at(started, reader.latest_snapshot(step.seq - 1), strategy_of(started, self._models))
+        for record in reader.records(start_seq=start):
             if isinstance(record, Step):
                 if record.seq >= step.seq:
                     break

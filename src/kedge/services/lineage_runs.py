@@ -9,7 +9,7 @@ import msgspec
 
 from kedge.domain.errors import KedgeError
 from kedge.governance.lineage import Node, Relation, TraceBuilder
-from kedge.governance.lineage_find import MODEL_STRATEGY
+from kedge.governance.lineage_find import model_of
 from kedge.governance.lineage_records import run_node
 from kedge.services.lineage_documents import Documents, add_sources, told
 from kedge.services.lineage_journal import RunRecords
@@ -48,7 +48,7 @@ def add_runs_of(into: TraceBuilder, state: Path, model_sha256: str, model_key: s
     for path in journals(state):
         try:
             with RunRecords(path) as run:
-                if model_of(run) != model_sha256:
+                if model_of(run.started) != model_sha256:
                     continue
                 key = add_counted_run(into, run)
         except KedgeError as error:
@@ -76,12 +76,6 @@ def add_models_of(into: TraceBuilder, state: Path, documents: Documents, dataset
         add_runs_of(into, state, sha256, documents.add_model(into, sha256))
     if not models:
         into.note(f"no model here learned from data set {dataset_sha256[:16]}")
-
-
-def model_of(run: RunRecords) -> str:
-    """Hash of the model that a run trades with; '' where a rule decides."""
-    engine = run.started.settings.get("engine", {})
-    return str(engine.get("params", {}).get("model", "")) if engine.get("strategy") == MODEL_STRATEGY else ""
 
 
 def _counted(node: Node, run: RunRecords) -> Node:

@@ -1,30 +1,35 @@
 """Finds what an id names: a fill, order, decision or prediction in one of the runs, a run, a model or a data set.
 
-Rules: an exact id before any prefix, the newest run before older ones, and never a silent choice: the same id in other runs is said.
-Journals without an index are walked last. A prefix has at least 8 characters and must be unique.
+Rules: an exact id before any prefix, the newest run before older ones, and never a silent choice: the same id in other runs is said, and
+so are runs that cannot be read. Journals without an index are walked last. A prefix has at least 8 characters and must be unique. What was
+typed is compared, never made part of a path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from os.path import commonprefix
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from kedge.domain.errors import InvalidInput, KedgeError, NotFound
 from kedge.governance.lineage import NodeKind
 from kedge.governance.lineage_find import decided_of, filled_of, predicted_of
-from kedge.ops.state_folder import JOURNAL_NAME, journal_path, run_folder
-from kedge.services.lineage_documents import Documents
-from kedge.services.lineage_journal import RunRecords
+from kedge.ops.state_folder import JOURNAL_NAME, journal_path
+from kedge.services.lineage_documents import Documents, told
+from kedge.services.lineage_journal import INSTRUMENT, RunRecords
 
 PREFIX_MIN: Final = 8
+ID_BYTES_MAX: Final = 512
+"""No id is longer: a run's name is a folder's, and a venue's ids have some dozens of characters."""
 OTHERS_MAX: Final = 100
 """Other runs that are asked whether they hold the same id."""
 NEAR_MAX: Final = 3
 NEAR_CHARACTERS_MIN: Final = 3
 _SHA256_DIGITS: Final = 64
 _ANY: Final = "name a fill, client order, decision, prediction or run id, or the SHA-256 of a model or data set"
+
+T = TypeVar("T")
 
 
 class Found(NamedTuple):
@@ -43,12 +48,18 @@ class Search:
     ----------
     run : str
         A run's id, its first letters or a journal file; by default all runs.
+
+    Attributes
+    ----------
+    unreadable : dict of str to str
+        Runs that could not be asked, by name, and why; of a run that was named that is an error instead.
     """
 
     def __init__(self, state: Path, documents: Documents, run: str = "") -> None:
-        self._state, self._documents = state, documents
+        self._documents = documents
         self._journals = [journal_path(state, run)] if run else journals(state)
         self._named = bool(run)
+        self.unreadable: dict[str, str] = {}
 
     def find(self, wanted: str) -> Found:
         """What `wanted` names.
@@ -60,12 +71,13 @@ class Search:
         InvalidInput
             Several ids begin so.
         """
-        if not wanted.strip():
-            raise NotFound("an empty id", why="it names nothing", fix=_ANY)
+        _refuse_no_id(wanted)
         found = self._document(wanted) or self._run(wanted) or self._recorded(wanted) or self._by_prefix(wanted) or self._walked(wanted)
         if found is None:
             near = self._near(wanted)
             why = f"near ones are {', '.join(near)}" if near else f"none of {len(self._journals)} runs, no model and no data set has it"
+            for run, problem in self.unreadable.items():
+                why += f"; run {run} cannot be read: {problem}"
             raise NotFound(f"id {wanted!r}", why=why, fix=_ANY)
         return found
 
@@ -77,19 +89,18 @@ class Search:
         return Found(NodeKind.DATASET, wanted, None) if self._is_dataset(wanted) else None
 
     def _run(self, wanted: str) -> Found | None:
-        path = run_folder(self._state, wanted) / JOURNAL_NAME
-        return Found(NodeKind.RUN, wanted, path) if "/" not in wanted and path.is_file() else None
+        return next((Found(NodeKind.RUN, wanted, path) for path in self._journals if path.parent.name == wanted), None)
 
     def _recorded(self, wanted: str) -> Found | None:
-        holding = [path for path in self._likely(wanted) if _knows(path, wanted)]
+        holding = [path for path in self._likely(wanted) if self._asked(path, lambda run: run.knows(wanted))]
         if not holding:
             return None
         return Found(_kind(holding[0], wanted), wanted, holding[0], tuple(path.parent.name for path in holding[1:]))
 
     def _likely(self, wanted: str) -> list[Path]:
         """The run that a decision or prediction id begins with, where there is one; else the runs, newest first."""
-        own = run_folder(self._state, wanted.rpartition(".")[0]) / JOURNAL_NAME
-        return [own] if "." in wanted and own in self._journals else self._journals[:OTHERS_MAX]
+        own = [path for path in self._journals if path.parent.name == wanted.rpartition(".")[0]]
+        return own or self._journals[:OTHERS_MAX]
 
     def _by_prefix(self, wanted: str) -> Found | None:
         if len(wanted) < PREFIX_MIN:
@@ -99,8 +110,8 @@ class Search:
             return Found(NodeKind.RUN, runs[0].parent.name, runs[0])
         found = [*(Found(NodeKind.RUN, path.parent.name, path) for path in runs), *self._documents_from(wanted)]
         for path in [] if runs else self._journals[:OTHERS_MAX]:
-            with _opened(path) as run:
-                found += [Found(NodeKind.RUN, one, path) for one in (run.begins(wanted, 2) if run else [])]
+            begun = self._asked(path, lambda run: run.begins(wanted, 2)) or []
+            found += [Found(NodeKind.RUN, one, path) for one in begun]
         ids = list(dict.fromkeys(one.id for one in found))
         if len(ids) > 1:
             raise InvalidInput(f"id {wanted!r}", why=f"several begin so: {', '.join(ids[:5])}", fix="give more characters, or --run")
@@ -123,23 +134,22 @@ class Search:
                 yield Found(NodeKind.DATASET, path.name, None)
 
     def _walked(self, wanted: str) -> Found | None:
+        def holds(run: RunRecords) -> bool:
+            return (self._named or not run.indexed) and any(kind != INSTRUMENT for kind, _ in run.mentions(wanted, walk=True))
+
         for path in self._journals:
-            with _opened(path) as run:
-                if run and (self._named or not run.indexed) and run.mentions(wanted, walk=True):
-                    return Found(_kind(path, wanted), wanted, path)
+            if self._asked(path, holds):
+                return Found(_kind(path, wanted), wanted, path)
         return None
 
     def _near(self, wanted: str) -> list[str]:
-        for length in range(len(wanted) - 1, NEAR_CHARACTERS_MIN - 1, -1):
-            near: dict[str, None] = {}
-            for path in self._journals[:OTHERS_MAX]:
-                if path.parent.name.startswith(wanted[:length]):
-                    near[path.parent.name] = None
-                with _opened(path) as run:
-                    near.update(dict.fromkeys(run.begins(wanted[:length], NEAR_MAX) if run else ()))
-            if near:
-                return list(near)[:NEAR_MAX]
-        return []
+        """Ids that share the most leading characters with an unknown one: its neighbours in the order of the index."""
+        names = dict.fromkeys(path.parent.name for path in self._journals)
+        for path in self._journals[:OTHERS_MAX]:
+            names.update(dict.fromkeys(self._asked(path, lambda run: run.around(wanted)) or []))
+        shared = {name: len(commonprefix((name, wanted))) for name in names}
+        most = max(shared.values(), default=0)
+        return [name for name in names if shared[name] == most][:NEAR_MAX] if most >= NEAR_CHARACTERS_MIN else []
 
     def _is_dataset(self, sha256: str) -> bool:
         try:
@@ -147,28 +157,34 @@ class Search:
         except KedgeError:
             return False
 
+    def _asked(self, path: Path, ask: Callable[[RunRecords], T]) -> T | None:
+        """What a run answers; one that cannot be read is remembered, since another may hold what is wanted."""
+        try:
+            with RunRecords(path) as run:
+                return ask(run)
+        except KedgeError as error:
+            if self._named:
+                raise
+            self.unreadable[path.parent.name] = told(error)
+            return None
+
 
 def journals(state: Path) -> list[Path]:
-    """Journals of all runs, the one written last first."""
-    found = [path for path in (state / "runs").glob(f"*/{JOURNAL_NAME}") if path.is_file()]
-    return sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path.parent.name))
+    """Journals of all runs, the one written last first; a file that its writer has only just created, still empty, is none yet."""
+    stats = [(path, path.stat()) for path in (state / "runs").glob(f"*/{JOURNAL_NAME}") if path.is_file()]
+    found = [(-stat.st_mtime_ns, path.parent.name, path) for path, stat in stats if stat.st_size]
+    return [path for _, _, path in sorted(found)]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[RunRecords | None]:
-    """A run's records, or None where its journal cannot be opened: another run may hold what is wanted."""
+def _refuse_no_id(wanted: str) -> None:
+    if not wanted.strip():
+        raise NotFound("an empty id", why="it names nothing", fix=_ANY)
     try:
-        run = RunRecords(path)
-    except KedgeError:
-        yield None
-        return
-    with run:
-        yield run
-
-
-def _knows(path: Path, wanted: str) -> bool:
-    with _opened(path) as run:
-        return run is not None and run.knows(wanted)
+        size = len(wanted.encode())
+    except UnicodeEncodeError:
+        raise NotFound(f"id {ascii(wanted[:40])}", why="it is no text, and every id is", fix=_ANY) from None
+    if size > ID_BYTES_MAX:
+        raise NotFound(f"id {wanted[:40]!r}... of {size} bytes", why=f"no id is longer than {ID_BYTES_MAX}", fix=_ANY)
 
 
 def _kind(path: Path, wanted: str) -> NodeKind:

@@ -56,7 +56,7 @@ async def begin(venue: TradingVenue, journal: RunJournal, stored: LiveStore, pla
     VenueUnavailable
         The venue could not be asked for instruments and wallet.
     Conflict
-        The journal holds another account's run.
+        The journal holds another account's run, or one that trades with another model.
     InvalidInput
         The account has no money, or an instrument is not listed.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from kedge.domain.record import RunStarted
+from kedge.governance.lineage_find import model_of as model_of
 from kedge.learning.model import Model
 from kedge.strategy.base import Strategy
 from kedge.strategy.model import MODEL, ModelTrader, read_model_params
@@ -42,9 +43,3 @@ def strategy_of(started: RunStarted, models: Models) -> Strategy | None:
     """
     engine = started.settings["engine"]
     return model_strategy(engine["params"], models) if engine["strategy"] == MODEL else None
-
-
-def model_of(started: RunStarted) -> str:
-    """Hash of the model that a run trades with; '' where it trades with none."""
-    engine = started.settings.get("engine", {})
-    return str(engine.get("params", {}).get(MODEL, "")) if engine.get("strategy") == MODEL else ""

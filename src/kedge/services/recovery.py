@@ -6,19 +6,22 @@ own bytes; the first difference names its record.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from kedge.domain.canonical import encode
-from kedge.domain.errors import IntegrityError
+from kedge.domain.errors import Conflict, IntegrityError
 from kedge.domain.record import RunStarted, Step
 from kedge.engine.engine import Engine
+from kedge.governance.lineage_find import model_of
 from kedge.services.backtest import engine_of
 from kedge.strategy.base import Strategy
 
 RawRow = tuple[int, bytes, bytes]
+_log: Final = logging.getLogger("kedge.recovery")
 
 
 class SnapshotRow(Protocol):
@@ -63,17 +66,46 @@ def first_of(journal: StoredRun) -> RunStarted:
 
 def recover(journal: StoredRun, *, from_snapshot: bool = True, at_or_before: int | None = None, strategy: Strategy | None = None) -> Engine:
     """Rebuild the engine as it was after the last record, from the newest snapshot (or from none) and what follows."""
-    engine = engine_of(first_of(journal), strategy)
     snapshot = journal.latest_snapshot(at_or_before) if from_snapshot else None
-    start = 1
-    if snapshot is not None:
-        engine.restore(snapshot.body)
-        start = snapshot.seq + 1
+    engine, start = engine_at(first_of(journal), snapshot, strategy)
     apply = engine.apply
     for record in journal.records(start_seq=start):
         if type(record) is Step:
             apply(record.event, record.outputs)
     return engine
+
+
+def engine_at(started: RunStarted, snapshot: SnapshotRow | None, strategy: Strategy | None) -> tuple[Engine, int]:
+    """An engine as it was at a snapshot of its own journal, and the number of the first record that it has not seen.
+
+    One that this version cannot read, such as one from before an upgrade, is left out: the records alone give the same state, only later.
+
+    Raises
+    ------
+    Conflict
+        The strategy's model is not the one that the run trades with.
+    """
+    _refuse_another_model(started, strategy)
+    engine = engine_of(started, strategy)
+    if snapshot is None:
+        return engine, 1
+    try:
+        engine.restore(snapshot.body)
+    except IntegrityError as error:
+        why = f"{error.what}: {error.why}"
+        _log.warning("the snapshot of record %d is not of this version, all records are folded instead: %s", snapshot.seq, why)
+        return engine_of(started, strategy), 1
+    return engine, snapshot.seq + 1
+
+
+def _refuse_another_model(started: RunStarted, strategy: Strategy | None) -> None:
+    recorded, given = model_of(started), getattr(strategy, "model_sha256", "")
+    if recorded and given and recorded != given:
+        raise Conflict(
+            f"run {started.run_id} trades with model {recorded[:16]}",
+            why=f"model {given[:16]} was given to go on with it",
+            fix="load the model that the run names, or begin another run",
+        )
 
 
 def replay(journal: StoredRun, *, code_sha256: str, strategy: Strategy | None = None) -> Replayed:

@@ -177,10 +177,12 @@ class SqliteJournal(ChainedJournal):
 
     def _seal(self) -> None:
         try:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            (mode,) = self._db.execute("PRAGMA journal_mode = DELETE").fetchone()
-            if mode != "delete":
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
                 raise RecordingFailed(f"cannot seal {self.path}", why="somebody is reading it", fix="close the readers and seal again")
+            self._db.execute("PRAGMA busy_timeout = 0")
+            with suppress(sqlite3.OperationalError):  # an idle reader, such as the dashboard's, keeps the log; the file is whole without it
+                self._db.execute("PRAGMA journal_mode = DELETE").fetchone()
             self._db.close()
             seal = sign_seal(chunks_of(self.path), self._key, run_id=self.run_id, last_hash=self.last_hash)
             replace_file(seal_path(self.path), encode(seal))

@@ -21,20 +21,27 @@ ROWS_SCHEMA: Final = (
     "CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, sha256 BLOB NOT NULL, body BLOB NOT NULL)",
 )
 BESIDE_SCHEMA: Final = (
-    "CREATE TABLE blobs (sha256 BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE ids (id TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (id, seq, kind)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS blobs (sha256 BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS ids "
+    "(id TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (id, seq, kind)) WITHOUT ROWID",
 )
+_NO_INSTRUMENT: Final = "kind <> 'instrument_changed'"
 _PUT_ID: Final = "INSERT OR IGNORE INTO ids VALUES (?, ?, ?)"
 
 
+def tables_there(db: sqlite3.Connection) -> frozenset[str]:
+    """Which of the tables 'blobs' and 'ids' the file has; journals of earlier versions lack both."""
+    rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('blobs', 'ids')").fetchall()
+    return frozenset(name if isinstance(name, str) else _text(name) for (name,) in rows)  # a reader takes text as bytes
+
+
 def has_tables(db: sqlite3.Connection) -> bool:
-    """Whether the file has blobs and index, which journals of earlier versions lack."""
-    (count,) = db.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('blobs', 'ids')").fetchone()
-    return bool(count == 2)
+    """Whether the file has blobs and index."""
+    return len(tables_there(db)) == 2
 
 
 def add_tables(db: sqlite3.Connection) -> None:
-    """Give an earlier journal its tables, with the ids that its rows mention."""
+    """Give an earlier journal, or one that lost a table, what it lacks, with the ids that its rows mention."""
     db.execute("BEGIN IMMEDIATE")
     try:
         for statement in BESIDE_SCHEMA:
@@ -44,7 +51,8 @@ def add_tables(db: sqlite3.Connection) -> None:
                 db.executemany(_PUT_ID, list(mentions(step)))
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # a full disk has ended it already
+            db.execute("ROLLBACK")
         raise
 
 
@@ -62,12 +70,13 @@ class Beside:
     Attributes
     ----------
     is_there : bool
-        Whether the file has them at all.
+        Whether the file has an index at all.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         self._db, self._path = db, path
-        self.is_there = has_tables(db)
+        self._tables = tables_there(db)
+        self.is_there = "ids" in self._tables
 
     def blob(self, sha256: str) -> bytes:
         """A blob's bytes, checked against its name (hex); NotFound, IntegrityError."""
@@ -84,21 +93,29 @@ class Beside:
 
     def stored_blob(self, name: bytes) -> object:
         """What is kept under a name (32 bytes), unchecked; None where nothing is."""
-        rows = self._rows("SELECT body FROM blobs WHERE sha256 = ?", (name,))
+        rows = self._rows("SELECT body FROM blobs WHERE sha256 = ?", (name,), table="blobs")
         return rows[0][0] if rows else None
 
     def blob_names(self) -> Iterator[object]:
         """The names of all blobs, unchecked."""
-        return (name for (name,) in self._rows("SELECT sha256 FROM blobs"))
+        return (name for (name,) in self._rows("SELECT sha256 FROM blobs", table="blobs"))
 
     def hints(self, id: str) -> list[tuple[str, int]]:
         """What the index says of an id: `(kind, record number)`, in order."""
         return [(_text(kind), seq) for kind, seq in self._rows("SELECT kind, seq FROM ids WHERE id = ? ORDER BY seq, kind", (id,))]
 
     def ids_from(self, prefix: str, limit: int) -> list[str]:
-        """Ids of the index that begin with these characters, in order, at most `limit`."""
-        rows = self._rows("SELECT DISTINCT id FROM ids WHERE id >= ? AND id < ? LIMIT ?", (prefix, prefix + chr(0x10FFFF), limit))
+        """Ids of the index that begin with these characters, in order, at most `limit`; instruments, which it holds too, are none."""
+        rows = self._rows(
+            f"SELECT DISTINCT id FROM ids WHERE id >= ? AND id < ? AND {_NO_INSTRUMENT} LIMIT ?", (prefix, prefix + chr(0x10FFFF), limit)
+        )
         return [_text(id) for (id,) in rows]
+
+    def ids_around(self, id: str) -> list[str]:
+        """The last id of the index before this one and the first after it, where there are any."""
+        before = self._rows(f"SELECT id FROM ids WHERE id < ? AND {_NO_INSTRUMENT} ORDER BY id DESC LIMIT 1", (id,))
+        after = self._rows(f"SELECT id FROM ids WHERE id > ? AND {_NO_INSTRUMENT} ORDER BY id LIMIT 1", (id,))
+        return [_text(found) for (found,) in (*before, *after)]
 
     def tallies(self, *, apart_from: str) -> dict[str, tuple[int, int, int, int]]:
         """By kind: entries, records, first and last record number, of ids that do not begin with `apart_from`."""
@@ -117,8 +134,8 @@ class Beside:
         rows = self._rows("SELECT count(*) FROM ids WHERE seq BETWEEN ? AND ?", (first, last))
         return int(rows[0][0]) if rows else 0
 
-    def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        if not self.is_there:
+    def _rows(self, statement: str, values: tuple[Any, ...] = (), *, table: str = "ids") -> list[Any]:
+        if table not in self._tables:
             return []
         with sqlite_errors(self._path):
             return self._db.execute(statement, values).fetchall()

@@ -74,6 +74,11 @@ def test_an_order_tells_its_whole_life_in_order() -> None:
     assert "SUPERSEDED" in node.history[4].text
 
 
+def test_a_part_told_after_the_end_does_not_bring_an_order_back_to_life() -> None:
+    node = life(accepted(intent(), T0, "v9"), canceled(intent(), T0 + 9), fill("a", qty_lots=400, leaves_lots=600))
+    assert node.facts["status"] == "canceled, partly filled"
+
+
 @pytest.mark.parametrize(
     ("event", "what"),
     [

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from kedge.domain.orders import FillCause
-from kedge.governance import orphans
+from kedge.governance import lineage_find, orphans
 from kedge.governance.lineage import NodeKind
 from kedge.governance.orphans import OrphanReport, OrphanWatch
+from kedge.risk import states
+from kedge.strategy import base, model
 
 from .records import FEATURES, MODEL, decided, fill, intent, last_bar, liquidation, predicted, refused, sent, step
 
@@ -24,7 +26,11 @@ class Watched:
     """A watch over a run whose index knows only what `known` holds; what it was asked for is kept."""
 
     def __init__(
-        self, known: tuple[str, ...] = (), features: Callable[[str], str] = nothing, model: Callable[[str], str] = nothing
+        self,
+        known: tuple[str, ...] = (),
+        features: Callable[[str], str] = nothing,
+        model: Callable[[str], str] = nothing,
+        run_model: str = "",
     ) -> None:
         self.asked: Asked = []
 
@@ -32,7 +38,7 @@ class Watched:
             self.asked.append((kind, one, seq))
             return one in known
 
-        self.watch = OrphanWatch("run", knows=knows, features_problem=features, model_problem=model)
+        self.watch = OrphanWatch("run", knows=knows, features_problem=features, model_problem=model, run_model=run_model)
 
     def see(self, *steps: object) -> OrphanReport:
         for one in steps:
@@ -76,9 +82,14 @@ def test_a_rules_decision_needs_no_prediction() -> None:
     assert Watched().see(step(1, None, decided(strategy="trend", prediction_id=""))).count == 0
 
 
+def test_a_prediction_of_another_model_than_the_runs_is_an_orphan() -> None:
+    report = Watched(run_model="d" * 64).see(*WHOLE)
+    assert [(one.kind, one.id, one.seq) for one in report.orphans] == [(NodeKind.PREDICTION, "run.p1", 1)]
+    assert report.orphans[0].why == f"model {MODEL[:16]} made it, and the run trades with {'d' * 16}"
+
+
 def test_a_prediction_needs_its_features_and_its_model_with_papers() -> None:
-    watched = Watched(features=lambda sha: f"{sha[:2]} gone", model=lambda sha: f"{sha[:2]} has no papers")
-    watched.watch.model(MODEL)
+    watched = Watched(features=lambda sha: f"{sha[:2]} gone", model=lambda sha: f"{sha[:2]} has no papers", run_model=MODEL)
     report = watched.see(step(1, None, predicted()), step(2, None, predicted("run.p2")))
     assert [(one.kind, one.id, one.seq) for one in report.orphans] == [
         (NodeKind.MODEL, MODEL, None),
@@ -100,3 +111,7 @@ def test_all_orphans_are_counted_and_the_first_are_named(monkeypatch: pytest.Mon
     monkeypatch.setattr(orphans, "NAMED_MAX", 2)
     report = Watched().see(*(step(n, fill(f"fill-{n}")) for n in range(1, 6)))
     assert (report.count, [one.id for one in report.orphans]) == (5, ["fill-1", "fill-2"])
+
+
+def test_the_words_that_excuse_a_missing_prediction_are_those_that_are_recorded() -> None:
+    assert (lineage_find.FLATTEN, lineage_find.MODEL_STRATEGY, lineage_find.NOT_FINITE) == (states.FLATTEN, model.MODEL, base.NOT_FINITE)

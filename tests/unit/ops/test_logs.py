@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from kedge.ops.logs import compliance_id, correlated, correlation_id, fields, log_file, logging_to, trade_executed
+from kedge.domain.compliance import compliance_id
+from kedge.ops.logs import correlated, correlation_id, fields, log_file, logging_to, trade_executed
 
 SECRET = "s3cretValueOfTheKey"
 

@@ -98,6 +98,18 @@ def test_recovery_from_a_snapshot_and_from_none(at: int | None) -> None:
     assert recover(Stored(journal), from_snapshot=False).snapshot() == end
 
 
+def test_a_snapshot_of_an_earlier_version_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    journal, at_the_end = finished()
+    stored = Stored(journal)
+    for n, one in enumerate(stored.snapshots):
+        plain = msgspec.json.decode(one.body)
+        del plain["leader_closes"], plain["scalars"]["predictions"]
+        stored.snapshots[n] = one.__class__(one.seq, encode({**plain, "format": "kedge/snapshot/v1"}))
+    assert recover(stored).snapshot() == at_the_end
+    [said] = caplog.messages
+    assert said.startswith(f"the snapshot of record {stored.snapshots[-1].seq} is not of this version, all records are folded instead")
+
+
 def test_replay_equals_and_names_the_first_difference() -> None:
     journal, _ = finished()
     found = replay(Stored(journal), code_sha256="c0de")

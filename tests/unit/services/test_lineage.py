@@ -10,14 +10,15 @@ from typing import NamedTuple
 import pytest
 
 from kedge.domain.compliance import compliance_id
-from kedge.domain.errors import InvalidInput, NotFound
+from kedge.domain.errors import IntegrityError, InvalidInput, NotFound
 from kedge.domain.events import InstrumentChanged, OrderFilled, OrderRejected
 from kedge.domain.orders import FillCause
 from kedge.domain.record import Step
 from kedge.governance.lineage import NodeKind, Relation, Trace
-from kedge.services import lineage_chain
+from kedge.services import lineage_chain, lineage_search
 from kedge.services.lineage import LineageStores, trace
 from kedge.services.lineage_documents import Documents
+from kedge.services.lineage_journal import RunRecords
 from kedge.storage import SqliteJournalReader
 from kedge.storage.blobs import BlobStore
 
@@ -237,7 +238,7 @@ def test_features_that_were_altered_are_named(copied: World) -> None:
 def test_a_model_altered_by_one_byte_is_named(copied: World) -> None:
     path = copied.state / "models" / copied.model / "model.json"
     path.write_bytes(path.read_bytes().replace(b'"seed":7', b'"seed":8'))
-    assert "its bytes have SHA-256" in missing(copied, NodeKind.MODEL)
+    assert "SHA-256" in missing(copied, NodeKind.MODEL)
     found = copied.trace(copied.fills(copied.run)[5].fill_id, copied.run)
     assert list(found.of_kind(NodeKind.FEATURES)[0].facts) == ["value 1", "value 2", "value 3"], "values stay, their names are the model's"
 
@@ -365,6 +366,10 @@ def test_figures_follow_the_grid_in_force_at_the_time(tmp_path: Path) -> None:
     steps = ((fill("before"), ()), (InstrumentChanged(T0 + 1, finer), ()), (fill("after"), ()))
     assert traced(tmp_path, "before", *steps).node("fill:before").facts["price"] == "100.1 USDT"  # type: ignore[union-attr]
     assert trace(LineageStores(state=tmp_path), "after").node("fill:after").facts["price"] == "10.01 USDT"  # type: ignore[union-attr]
+    for wanted in (finer.instrument_id, finer.instrument_id[:9]):
+        for run in ("", "by-hand"):
+            with pytest.raises(NotFound):
+                trace(LineageStores(state=tmp_path), wanted, run=run)
 
 
 def test_a_fill_of_a_foreign_instrument_is_shown_in_steps(tmp_path: Path) -> None:
@@ -444,11 +449,73 @@ def test_an_unknown_id_names_near_ones(world: World, tmp_path: Path) -> None:
         world.trace("f1", "no-such-run")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ("a" * 513, "no id is longer than 512"),
+        ("\udcff\udcfeabcdefgh", "it is no text"),
+        ("a" * 500, "none of 2 runs"),
+        ("../" * 40, "none of 2 runs"),
+        ("' OR '1'='1", "none of 2 runs"),
+        ("%%%%%%%%%", "none of 2 runs"),
+        ("b\x00t-aaaaaaa", "none of 2 runs"),
+    ],
+)
+def test_whatever_is_typed_is_an_id_that_nothing_has(world: World, wanted: str, why: str) -> None:
+    with pytest.raises(NotFound, match=why):
+        world.trace(wanted)
+
+
+def test_one_look_into_each_run_names_the_near_ids(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    class Counted(RunRecords):
+        def __init__(self, path: Path) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(lineage_search, "RunRecords", Counted)
+    with pytest.raises(NotFound, match=f"near ones are {world.run}"):
+        world.trace(world.run + "z" * 400)
+    assert len(opened) <= 4 * 2, "exact, prefix, walk, near: each once for each of two runs"
+
+
+def test_a_run_damaged_inside_does_not_hide_what_others_hold(copied: World) -> None:
+    path = journal_of(copied.state, copied.rule)
+    body = bytearray(path.read_bytes())
+    body[4_096:] = b"\xff" * (len(body) - 4_096)
+    path.write_bytes(bytes(body))
+    touch_newest(path, 10**12)
+    found = copied.trace(copied.fills(copied.run)[0].fill_id)
+    assert found.run_id == copied.run
+    assert any(note.startswith(f"run {copied.rule} was not searched") for note in found.notes)
+    with pytest.raises(NotFound, match=f"run {copied.rule} cannot be read"):
+        copied.trace("no-such-id")
+    with pytest.raises(IntegrityError):
+        copied.trace("no-such-id", copied.rule)
+
+
+@pytest.mark.parametrize("kind", ["send", "decided", "predicted"])
+def test_entries_taken_out_of_the_index_hide_nothing(copied: World, kind: str) -> None:
+    whole = copied.trace("f9", copied.run)
+    changed(journal_of(copied.state, copied.run), "DELETE FROM ids WHERE kind = ?", kind)
+    found = copied.trace("f9", copied.run)
+    assert (found.complete, found.nodes) == (True, whole.nodes)
+    assert any("the journal's index does not lead to" in note for note in found.notes)
+
+
+def test_a_prediction_of_another_model_than_the_runs_is_a_gap(tmp_path: Path) -> None:
+    made = {"settings": {"engine": {"strategy": "model", "params": {"model": "d" * 64}}}}
+    found = traced(tmp_path, "run.p1", (last_bar(), (predicted(),)), **made)
+    assert any("the run trades with model dddddddddddddddd" in gap.why for gap in found.missing if gap.kind is NodeKind.MODEL)
+
+
 def test_a_blob_that_is_no_data_set_is_not_found(tmp_path: Path) -> None:
     other = BlobStore(tmp_path / "blobs").put(b"{}")
     for wanted in (other, other[:12]):
-        with pytest.raises(NotFound):
-            trace(LineageStores(state=tmp_path), wanted)
+        for run in ("", "by-hand"):
+            with pytest.raises(NotFound):
+                trace(LineageStores(state=tmp_path), wanted, run=run)
 
 
 @pytest.fixture
@@ -482,6 +549,10 @@ def test_an_earlier_journal_knows_its_instrument_changes(tmp_path: Path) -> None
         database.execute("DROP TABLE blobs")
     database.close()
     assert trace(LineageStores(state=tmp_path), "after").node("fill:after").facts["price"] == "10.01 USDT"  # type: ignore[union-attr]
+    for wanted in (instrument().instrument_id, instrument().instrument_id[:9]):
+        for run in ("", "by-hand"):
+            with pytest.raises(NotFound):
+                trace(LineageStores(state=tmp_path), wanted, run=run)
 
 
 def test_papers_are_judged_without_a_trace(world: World) -> None:

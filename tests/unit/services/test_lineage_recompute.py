@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kedge.domain.canonical import digest
@@ -14,6 +15,7 @@ from kedge.domain.record import RunStarted, Step
 from kedge.domain.units import float_hex
 from kedge.governance import orphans as memory
 from kedge.governance.lineage import Trace
+from kedge.governance.lineage_find import model_of
 from kedge.services import lineage_orphans, lineage_recompute
 from kedge.services.lineage import LineageStores, recomputed_trace
 from kedge.services.lineage_documents import Documents
@@ -214,3 +216,71 @@ def test_older_orders_are_found_in_the_index_of_a_journal(tmp_path: Path, monkey
     with RunRecords(path) as run:
         report = search(run, Documents(tmp_path))
     assert [one.id for one in report.orphans] == ["lost"]
+
+
+def test_an_id_that_a_record_only_mentions_is_not_made_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "REMEMBERED", 0)
+    steps = [
+        (last_bar(), (decided("run.1", strategy="trend", prediction_id=""), sent(intent("order-1")))),
+        (fill("odd", client_order_id="run.1"), ()),
+        (last_bar(), (decided("run.2", prediction_id="run.1"), sent(intent("order-2", decision_id="run.p9")))),
+        (last_bar(), (decided("run.3", prediction_id="run.p9"),)),
+    ]
+    with RunRecords(written(tmp_path, steps)) as run:
+        report = search(run, Documents(tmp_path))
+    assert [one.id for one in report.orphans] == ["odd", "run.2", "order-2", "run.3"]
+
+
+def test_a_run_that_cannot_be_read_is_a_finding_and_one_that_has_not_begun_is_none(copied: tuple[Path, str]) -> None:
+    state, run = copied
+    for name in ("just-created", "not-begun", "broken"):
+        journal_of(state, name).parent.mkdir()
+    journal_of(state, "just-created").touch()
+    SqliteJournal(journal_of(state, "not-begun"), signer=KEY, source="test").close()
+    journal_of(state, "broken").write_bytes(b"no journal" * 1_000)
+    reports = {one.run_id: one for one in orphans(state)}
+    assert {name: one.count for name, one in reports.items()} == {run: 0, "broken": 1}
+    [found] = reports["broken"].orphans
+    assert (found.kind, found.id, found.seq) == ("run", "broken", None)
+    assert "cannot be read" in found.why
+
+
+def test_features_that_were_recorded_otherwise_are_found_from_the_bars_alone(copied: tuple[Path, str]) -> None:
+    """Vector, score and probability agree with each other, chained and signed anew: only the bars tell that the features are others."""
+    state, run = copied
+    with SqliteJournalReader(journal_of(state, run)) as reader:
+        started, *steps = reader.records()
+        blobs = {o.features_sha256: reader.blob(o.features_sha256) for s in steps for o in s.outputs if isinstance(o, Predicted)}  # type: ignore[union-attr]
+    told = {o.prediction_id: o for s in steps for o in s.outputs if isinstance(o, Predicted)}  # type: ignore[union-attr]
+    other = next(o for o in told.values() if o.score_hex != told[f"{run}.p60"].score_hex)
+    shutil.rmtree(journal_of(state, run).parent)
+    journal_of(state, "forged").parent.mkdir()
+    with SqliteJournal(journal_of(state, "forged"), signer=KEY, source="replay") as journal:
+        journal.start(started)  # type: ignore[arg-type]
+        for one in steps:
+            assert isinstance(one, Step)
+            outputs = tuple(
+                msgspec.structs.replace(other, prediction_id=o.prediction_id, instrument=o.instrument)
+                if isinstance(o, Predicted) and o.prediction_id == f"{run}.p60" else o
+                for o in one.outputs
+            )  # fmt: skip
+            journal.keep({o.features_sha256: blobs[o.features_sha256] for o in outputs if isinstance(o, Predicted)})
+            journal.commit(one.event, outputs)
+    found = again(state, run, 60)
+    assert (found.missing, found.complete) == ((), False)
+    assert verdicts(found) == {key: key[0] == "stored features" for key in BOTH_WAYS}
+
+
+def test_a_model_that_was_exchanged_is_found(copied: tuple[Path, str]) -> None:
+    state, run = copied
+    other = keep_model(state, a_tree(frozen_dataset(state)))
+    folder = state / "models" / _model_of(state, run)
+    shutil.copy(state / "models" / other / "model.json", folder / "model.json")
+    found = again(state, run, 60)
+    assert not found.complete
+    assert {(one.equal, one.computed) for one in found.recomputed} == {(False, "")}
+
+
+def _model_of(state: Path, run: str) -> str:
+    with RunRecords(journal_of(state, run)) as records:
+        return model_of(records.started)

@@ -29,6 +29,7 @@ from kedge.services import replica as replica_module
 from kedge.services import replica_figures as figures
 from kedge.services.backtest import engine_of
 from kedge.services.models import strategy_of
+from kedge.services.replica_views import Views
 from kedge.services.replica_read import Reading, Wanted
 
 from ...builders import AAA, BBB, DAY, T0, accepted, bar, canceled, filled, instrument, liquidated, sent
@@ -160,7 +161,7 @@ def spoil_cut(file: Path) -> None:
 
 def spoil_layout(file: Path) -> None:
     with sqlite3.connect(file) as db:
-        db.execute("UPDATE checkpoint SET body = replace(CAST(body AS TEXT), '\"layout\":1', '\"layout\":0')")
+        db.execute("UPDATE checkpoint SET body = replace(CAST(body AS TEXT), '\"layout\":2', '\"layout\":1')")
     db.close()
 
 
@@ -225,6 +226,31 @@ def test_a_row_that_does_not_follow_ends_it(journal: Path, tmp_path: Path) -> No
     closed(replica)
 
 
+def test_a_record_that_could_be_folded_in_part_only_is_not_kept_and_not_counted_twice(
+    journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_all(opened(journal, tmp_path / "whole.sqlite"))
+    parts = opened(journal, tmp_path / "r.sqlite")
+    full = sqlite3.OperationalError("database or disk is full")
+    fold = Views.after
+
+    def fails(views: Views, step: Any, *rest: Any) -> None:
+        if step.seq == 30:
+            raise full
+        fold(views, step, *rest)
+
+    monkeypatch.setattr(Views, "after", fails)
+    with pytest.raises(sqlite3.OperationalError):
+        read_all(parts)
+    closed(parts)
+    monkeypatch.setattr(Views, "after", fold)
+    again = read_all(opened(journal, tmp_path / "r.sqlite"))
+    assert again.summary() == whole.summary()
+    assert rows_of(again) == rows_of(whole)
+    closed(again)
+    closed(whole)
+
+
 def test_a_missing_row_ends_it(journal: Path, tmp_path: Path) -> None:
     with sqlite3.connect(journal) as db:
         db.execute("DELETE FROM rows WHERE seq = 30")
@@ -270,7 +296,7 @@ def test_the_story_of_an_order_is_told_to_its_end(tmp_path: Path) -> None:
         assert [row["cause"] for row in rows(replica, "fills")] == ["trade", "trade"]
         live.step(liquidated(T0 + 65_000_000_000, Side.SELL, 10, 990))
         last = rows(read_all(replica), "fills")[-1]
-        assert (last["cause"], last["client_order_id"], last["decision_id"], last["notional"][0]) == ("liquidation", None, None, "-")
+        assert (last["cause"], last["client_order_id"], last["decision_id"], last["notional"]) == ("liquidation", None, None, "0.99000000")
         live.step(OrderFilled(T0 + 66_000_000_000, "x1", "nobody", AAA, Side.BUY, 3, 1_000, 0, Liquidity.TAKER, 0))
         stranger = rows(read_all(replica), "fills")[-1]
         assert (stranger["client_order_id"], stranger["prediction_id"]) == ("nobody", None)

@@ -186,6 +186,70 @@ def test_a_journal_that_breaks_on_the_way_leaves_the_figures_and_says_so(tmp_pat
     followed(tmp_path, then)
 
 
+def test_a_defect_while_following_is_said_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_follow, "RETRY_S", 0.02)
+    model_run(journal(tmp_path), bars=10)
+
+    async def then(follower: Follower) -> None:
+        await until(follower, lambda: follower.caught_up)
+        assert follower.replica is not None
+        monkeypatch.setattr(follower.replica, "advance", lambda _: 1 // 0)
+        await until(follower, lambda: follower.state == "failed")
+        assert "ZeroDivisionError" in follower.problem
+        await until(follower, lambda: not follower.problem)
+        assert follower.freshness()["state"] != "unknown"
+
+    followed(tmp_path, then)
+
+
+def test_a_journal_that_stays_broken_is_not_called_well_between_two_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_follow, "RETRY_S", 0.02)
+    import sqlite3
+
+    with Live(journal(tmp_path)) as live:
+        live.step(*flat_bars(20))
+    with sqlite3.connect(journal(tmp_path)) as db:
+        db.execute("UPDATE rows SET hash = zeroblob(32) WHERE seq = 30")
+    db.close()
+
+    async def then(follower: Follower) -> None:
+        await until(follower, lambda: follower.state == "failed")
+        tries = []
+        once = Follower._switch
+
+        async def counted(self: Follower, path: Path | None) -> None:
+            tries.append(path)
+            await once(self, path)
+
+        monkeypatch.setattr(Follower, "_switch", counted)
+        seen = set()
+        while len(tries) < 3:
+            seen.add((follower.state, follower.freshness()["state"]))
+            await asyncio.sleep(0)
+        assert {state for state, _ in seen} == {"failed"}
+        assert "fresh" not in {data for _, data in seen}
+
+    followed(tmp_path, then)
+
+
+def test_who_fell_behind_says_that_it_is_reading_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_follow, "BEHIND_S", 0.0)
+    monkeypatch.setattr(replica_follow, "SLICE_S", 0.0)
+    with Live(journal(tmp_path)) as live:
+        live.step(*flat_bars(5))
+
+        async def then(follower: Follower) -> None:
+            await until(follower, lambda: follower.caught_up)
+            live.step(*flat_bars(400)[5:])  # as after a sleep of the machine
+            live.journal.flush()
+            await until(follower, lambda: follower.state == "catching_up")
+            assert follower.freshness()["state"] == "late"
+            assert follower.rows_total > 400
+            await until(follower, lambda: follower.state == "following")
+
+        followed(tmp_path, then)
+
+
 def test_a_second_server_of_the_same_folder_works_on_a_file_of_its_own(tmp_path: Path) -> None:
     started = model_run(journal(tmp_path), bars=10)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
 from kedge.domain.errors import RecordingFailed
 from kedge.domain.events import Event
 from kedge.domain.outputs import OrderSent, Output
+from kedge.engine.engine import Engine
 from kedge.services.trading import run
 
-from ...builders import AAA, ListJournal, Wish, bar, engine, flat_bars
+from ...builders import AAA, ListJournal, Wish, bar, engine, flat_bars, instrument, settings
+from ..strategy.model_documents import a_model, trader_of
 
 
 class Told:
@@ -21,6 +23,9 @@ class Told:
         self.log: list[str] = []
         self.sent: list[Output] = []
         self.fails_at = fails_at
+
+    def keep(self, blobs: Mapping[str, bytes]) -> None:
+        self.log.append(f"keep {len(blobs)}")
 
     def commit(self, event: Event, outputs: Sequence[Output]) -> None:
         if self.fails_at and event.ts_ns >= bar(self.fails_at).ts_ns:
@@ -39,6 +44,13 @@ def test_recorded_before_sent_and_flushed_at_the_end() -> None:
     told = Told()
     run(engine(Wish().say(0.1)), flat_bars(2), told, told)
     assert told.log == ["commit 2", "send 2", "commit 0", "flush"]
+
+
+def test_what_a_model_saw_is_kept_before_the_step_that_names_it() -> None:
+    told, model = Told(), a_model()
+    prices = (1_000, 1_001, 1_002, 1_003, 1_004)
+    run(Engine(settings(), [instrument()], trader_of(model)), [bar(n, price) for n, price in enumerate(prices, 1)], told, told)
+    assert told.log == ["commit 0"] * 4 + ["keep 1", "commit 3", "send 3", "flush"]
 
 
 def test_what_could_not_be_recorded_is_not_sent() -> None:

@@ -19,12 +19,12 @@ from kedge.learning.model import decode_model, encode_model, model_sha256
 from kedge.learning.scorer import Scorer
 from kedge.learning.training_record import training_sha256
 from kedge.ops.build import code_sha256
-from kedge.services.training import Trained, demo_settings, train
+from kedge.services.training import Trained, demo_settings
 from kedge.services.training.environment import environment
 from kedge.services.training.fits import fit_logistic, scaling
 from kedge.services.training.policy import feature_domain, is_flat, policy_of
 from kedge.services.training.settings import TrainSettings, settings_sha256
-from kedge.services.training.train import Steps
+from kedge.services.training.train import Steps, train
 from kedge.services.training.words import verdict
 
 from .training_world import small_dataset, small_settings, with_pattern
@@ -151,7 +151,7 @@ def test_trees_are_trained_beside_the_baseline_and_kept_flat(dataset: Dataset, l
 @pytest.mark.slow
 def test_another_process_with_other_hash_seed_threads_and_folder_gives_the_same_model(tmp_path: Path, repository: Path) -> None:
     code = (
-        "from tests.unit.services.training_world import *; from kedge.services.training import train;"
+        "from tests.unit.services.training_world import *; from kedge.services.training.train import train;"
         "print(train(with_pattern(small_dataset('BTCUSDT', 'ETHUSDT')), small_settings('trees', leader='bybit-linear:BTCUSDT'),"
         "name='x').model_sha256)"
     )
@@ -255,6 +255,14 @@ def test_thresholds_are_quantiles_unless_nothing_lies_beyond() -> None:
     flat = policy_of(one, settings)
     assert flat.long_above == flat.short_below == 0.5
     assert is_flat(one)
+
+
+@pytest.mark.parametrize("low", [0.30, 0.52])
+def test_no_threshold_buys_what_is_likelier_to_fall_or_sells_what_is_likelier_to_rise(low: float) -> None:
+    policy = policy_of(np.linspace(low, low + 0.18, 101), TrainSettings())
+    assert policy.long_above >= 0.5 >= policy.short_below
+    assert policy.short_below <= policy.exit_at <= policy.long_above
+    assert (policy.long_above > 0.5) is (low > 0.5)
 
 
 def test_the_domain_ignores_what_was_unknown() -> None:

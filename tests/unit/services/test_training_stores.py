@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kedge.domain.canonical import digest
 from kedge.domain.errors import IntegrityError, InvalidInput, NotFound
 from kedge.learning.dataset import Dataset, freeze, thaw
-from kedge.services.training import Resolved, Stores, ensure_model, resolve, train_and_register
-from kedge.services.training.references import aliases_now
-from kedge.services.training.settings import TrainSettings
+from kedge.services.training import Resolved, Stores, resolve, train_and_register
+from kedge.services.training.references import aliases_now, known_as, read_aliases
+from kedge.services.training.register import prepare
+from kedge.services.training.train import train
+from kedge.storage.blobs import BlobStore
+from kedge.storage.model_store import Aliases, ModelStore, Registered
+from kedge.storage.registry_reader import RegistryReader
 
 from .training_world import small_dataset, small_settings, with_pattern
 
@@ -41,6 +50,14 @@ def copied(full: Path, tmp_path: Path) -> Stores:
 
 def champion(stores: Stores) -> Resolved:
     return resolve("small@champion", stores.models, stores.registry)
+
+
+def run_of(stores: Stores, registered: Registered) -> tuple[Any, Any]:
+    """MLflow's run and version, as its own client says them."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=stores.registry.uri, registry_uri=stores.registry.uri)
+    return client.get_run(registered.run_id), client.get_model_version(registered.name, str(registered.version))
 
 
 def test_a_training_can_be_taken_apart_from_every_side(full: Path, dataset: Dataset) -> None:
@@ -116,18 +133,13 @@ def test_a_model_altered_by_one_byte_is_refused_under_every_name(copied: Stores)
     for reference in ("small@champion", "small/1", sha256[:8]):
         with pytest.raises(IntegrityError, match=r"model\.json"):
             resolve(reference, copied.models, copied.registry)
-    with pytest.raises(IntegrityError, match=r"model\.json"):
-        ensure_model("small", pytest.fail, TrainSettings(), stores=copied)
 
 
-def test_a_champion_that_is_there_is_not_trained_again(copied: Stores) -> None:
-    assert ensure_model("small", pytest.fail, TrainSettings(), stores=copied) == champion(copied)
-
-
-def test_a_name_without_champion_is_trained_and_found(full: Path, dataset: Dataset) -> None:
+def test_a_new_name_has_a_champion_and_is_known_to_the_copy(full: Path, dataset: Dataset) -> None:
     stores = Stores.of(full)
-    found = ensure_model("fresh", lambda: dataset, small_settings(), stores=stores)
-    assert (found.version_text, found.aliases, found.source) == ("fresh/1", ("champion",), "registry")
+    trained, _ = train_and_register(dataset, small_settings(), name="fresh", stores=stores)
+    found = resolve("fresh@champion", stores.models, stores.registry)
+    assert (found.sha256, found.version_text, found.source) == (trained.model_sha256, "fresh/1", "registry")
     assert stores.models.load(found.sha256).name == "fresh"
     assert stores.models.aliases().versions["fresh"] == {"1": found.sha256}
 
@@ -149,6 +161,116 @@ def test_a_training_cut_short_after_the_model_is_finished_by_the_next(copied: St
     train_and_register(dataset, small_settings(), name="small", stores=mended)
     assert resolve(sha256[:8], copied.models, None).version_text == "small/1"
     assert resolve("small@champion", copied.models, None).sha256 == sha256
+
+
+def test_the_first_registration_tells_of_the_record_that_is_kept(full: Path, dataset: Dataset, tmp_path: Path) -> None:
+    stores = Stores(BlobStore(tmp_path / "blobs"), ModelStore(tmp_path / "models"), Stores.of(full).registry)
+    cut_short = train(dataset, small_settings(seed=21), name="kept")
+    stores.models.put(cut_short.model, cut_short.record)
+    _, registered = train_and_register(dataset, small_settings(seed=21), name="kept", stores=stores)
+    run, version = run_of(stores, registered)
+    kept = stores.models.training_sha256(cut_short.model_sha256)
+    assert run.data.tags["training_sha256"] == version.tags["training_sha256"] == kept
+    folder = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert digest((folder / "training.json").read_bytes()) == kept
+
+
+def test_a_registry_that_is_gone_is_made_again_with_its_versions_and_aliases(copied: Stores, full: Path, dataset: Dataset) -> None:
+    before = Stores.of(full).registry.versions("small")
+    told: list[str] = []
+    train_and_register(dataset, small_settings(seed=30), name="later", stores=copied, note=told.append)
+    assert [(one.version, one.model_sha256, one.aliases) for one in copied.registry.versions("small")] == [
+        (one.version, one.model_sha256, one.aliases) for one in before
+    ]
+    assert [words for line in told if (words := line.rpartition(": ")[2]).startswith("small")] == [
+        f"small/{n} is registered again as small/{n}" for n in (1, 2)
+    ]
+    assert copied.models.aliases().aliases["small"] == {"champion": 1, "challenger": 2}
+    assert copied.models.registered(before[0].model_sha256) == copied.registry.resolve("small/1")
+
+
+def test_a_model_that_cannot_be_read_stays_out_of_the_new_registry_and_that_is_said(copied: Stores) -> None:
+    first, second = (copied.models.aliases().versions["small"][number] for number in "12")
+    (copied.models.folder / first / "training.json").write_bytes(b"{}")
+    told: list[str] = []
+    prepare(copied, told.append)
+    of_small = [line for line in told if ": small/" in line]
+    assert "small/1 stays out" in of_small[0]
+    assert of_small[1].endswith("small/2 is registered again as small/1")
+    found = copied.registry.resolve("small@challenger")
+    assert (found.version, found.model_sha256) == (1, second)
+    for alias in ("champion", "kept"):
+        with pytest.raises(NotFound, match="no alias"):
+            resolve(f"small@{alias}", copied.models, copied.registry)
+    assert resolve(first[:8], copied.models, None).version_text == ""
+
+
+def test_an_alias_belongs_to_a_hash_not_to_a_number(copied: Stores) -> None:
+    old, other = (copied.models.aliases().versions["small"][number] for number in "12")
+    copied.models.set_aliases(Aliases(aliases={"small": {"champion": 1}}, versions={"small": {"1": other}}))
+    assert resolve(other[:8], copied.models, None)[2:5] == (1, "small/1", ("champion",))
+    assert resolve(old[:8], copied.models, None)[2:5] == (None, "", ())
+    assert known_as(copied.models, copied.models.aliases(), old) is None
+
+
+def test_the_copy_is_written_only_when_it_changed_and_by_nobody_while_another_writes(full: Path) -> None:
+    stores, reader = Stores.of(full), RegistryReader(Stores.of(full).registry.folder)
+    copy = stores.models.folder / "aliases.json"
+    aliases_now(stores.models, reader)
+    before = copy.stat()
+    assert aliases_now(stores.models, reader)[1] == ""
+    assert copy.stat() == before
+    known = stores.models.aliases()
+    stores.models.set_aliases(Aliases())
+    with stores.registry.sole_writer():
+        assert aliases_now(stores.models, reader) == (known, "")
+        assert stores.models.aliases() == Aliases()
+    copy.write_bytes(b"{")
+    assert aliases_now(stores.models, reader) == (known, "")
+    assert stores.models.aliases() == known
+
+
+def test_a_registry_that_cannot_be_read_leaves_the_list_to_the_copy(copied: Stores) -> None:
+    known = copied.models.aliases()
+    copied.registry.folder.mkdir()
+    (copied.registry.folder / "mlflow.db").write_bytes(b"broken" * 1000)
+    aliases, warning = aliases_now(copied.models, RegistryReader(copied.registry.folder))
+    assert aliases == known
+    assert "cannot be used; shown from the local copy" in warning
+    (copied.registry.folder / "writing.lock").unlink()
+    (copied.registry.folder / "writing.lock").mkdir()
+    aliases, warning = aliases_now(copied.models, RegistryReader(copied.registry.folder))
+    assert aliases == known
+    assert "cannot be locked: Is a directory" in warning
+
+
+RACE = """
+import sys
+from pathlib import Path
+from kedge.services.training import Stores, train_and_register
+from tests.unit.services.training_world import small_dataset, small_settings, with_pattern
+stores = Stores.of(Path(sys.argv[1]))
+trained, registered = train_and_register(with_pattern(small_dataset()), small_settings(seed=int(sys.argv[2])), name="race", stores=stores)
+print(registered.version, *registered.aliases)
+"""
+
+
+@pytest.mark.slow
+def test_trainings_at_the_same_time_give_one_champion_and_no_version_twice(tmp_path: Path, repository: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{repository / 'src'}:{repository}"}
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, str(tmp_path), seed], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for seed in "112"
+    ]
+    told = [child.communicate(timeout=120) for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0], told
+    stores = Stores.of(tmp_path)
+    found = stores.registry.versions("race")
+    assert len(found) == len({one.model_sha256 for one in found}) == 2
+    assert sorted(alias for one in found for alias in one.aliases) == ["challenger", "champion"]
+    assert stores.models.aliases() == read_aliases(stores.registry)
 
 
 def test_nothing_known_says_how_to_begin(tmp_path: Path) -> None:

@@ -40,5 +40,18 @@ def test_an_unknown_commit_and_a_flat_calibration_are_said() -> None:
     assert "It trades all the same" in said(calibration=flat, settings={"trade_without_skill": True})
 
 
+def test_a_model_for_demonstrations_says_so_whatever_its_figures() -> None:
+    words = "FOR DEMONSTRATION ONLY"
+    assert words not in said()
+    for calibration in ({"flat": "yes"}, {"flat": "no"}):
+        assert words in said(calibration=calibration, settings={"trade_without_skill": True})
+
+
+def test_a_calibration_that_the_base_rate_beats_is_said() -> None:
+    judged = {"method": "platt", "flat": "no", "brier platt": "0.251", "brier none": "0.26"}
+    assert "no better than the base rate on the later" in said(calibration={**judged, "brier base rate": "0.251"})
+    assert "no better than the base rate on the later" not in said(calibration={**judged, "brier base rate": "0.252"})
+
+
 def test_costs_and_overlap_are_never_left_out() -> None:
     assert "1,000 labels overlap and are worth about 126 independent ones; no figure here holds costs" in said(effective_rows="125.6")

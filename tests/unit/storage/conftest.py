@@ -10,6 +10,7 @@ import pytest
 from kedge.domain.events import BarClosed
 from kedge.domain.record import RunStarted
 from kedge.storage import SigningKey, SqliteJournal
+from kedge.storage.model_registry import MlflowRegistry
 
 MINUTE_NS = 60_000_000_000
 
@@ -21,6 +22,14 @@ def bar(n: int) -> BarClosed:
 @pytest.fixture(scope="session")
 def key() -> SigningKey:
     return SigningKey.generate()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
+    """One store for the session: making its tables takes seconds. Each test uses names of its own."""
+    made = MlflowRegistry(tmp_path_factory.mktemp("registry") / "mlflow")
+    made.prepare()
+    return made
 
 
 @pytest.fixture(scope="session")

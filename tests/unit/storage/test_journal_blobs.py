@@ -232,10 +232,26 @@ def test_an_earlier_journal_without_models_is_whole_as_it_is(write: Callable[...
 def test_an_earlier_journal_that_cannot_take_the_tables_is_left_as_it_was(path: Path, key: SigningKey) -> None:
     as_earlier(path)
     change(path, "CREATE TABLE ids (other)")
-    with pytest.raises(RecordingFailed, match="already exists"):
+    with pytest.raises(RecordingFailed, match="table ids has 1 column"):
         SqliteJournal(path, signer=key, source="test")
     change(path, "DROP TABLE ids")
     SqliteJournal(path, signer=key, source="test").close()
+
+
+def test_a_lost_table_takes_nothing_else_with_it_and_is_made_again(path: Path, key: SigningKey) -> None:
+    change(path, "DROP TABLE ids")
+    with SqliteJournalReader(path) as reader:
+        assert reader.blob(SHA) == BODY
+        assert {id: reader.find(id) for id in FOUND} == FOUND
+    SqliteJournal(path, signer=key, source="test").close()
+    assert verify_journal(path, key.public).ok
+    with SqliteJournalReader(path) as reader:
+        assert {id: reader.beside.hints(id) for id in FOUND} == FOUND
+    change(path, "DROP TABLE blobs")
+    with SqliteJournalReader(path) as reader:
+        assert {id: reader.beside.hints(id) for id in FOUND} == FOUND
+    SqliteJournal(path, signer=key, source="test").close()
+    assert kinds(path, key) == {FindingKind.BLOB}, "what its records name stays missing"
 
 
 @pytest.mark.parametrize(
@@ -257,6 +273,13 @@ def test_what_was_changed_beside_the_rows_is_found(path: Path, key: SigningKey, 
     report = verify_journal(path, key.public)
     assert not report.ok
     assert any(finding.kind is kind and told in finding.detail for finding in report.findings), report.findings
+
+
+def test_the_neighbours_of_an_unknown_id_are_found(path: Path) -> None:
+    with SqliteJournalReader(path) as reader:
+        assert reader.beside.ids_around("fill-0") == ["cd" * 16, "fill-1"]
+        assert reader.beside.ids_around("") == [ORDER]
+        assert reader.beside.ids_around("z") == ["run-1.p2"]
 
 
 def test_an_altered_blob_is_refused_when_it_is_read(path: Path) -> None:

@@ -10,20 +10,14 @@ from typing import Any
 
 import pytest
 
-from kedge.domain.errors import IntegrityError, InvalidInput, NotFound
-from kedge.storage.model_registry import MlflowRegistry, checked_name, parse_reference, store_state
+from kedge.domain.errors import IntegrityError, InvalidInput, NotFound, RecordingFailed
+from kedge.storage.model_names import checked_name, parse_reference
+from kedge.storage.model_registry import MlflowRegistry
+from kedge.storage.registry_state import store_state
 
 from .models import a_log
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
-    """One store for the module: making its tables takes seconds. Each test uses names of its own."""
-    made = MlflowRegistry(tmp_path_factory.mktemp("registry") / "mlflow")
-    made.prepare()
-    return made
 
 
 def client_of(registry: MlflowRegistry) -> Any:
@@ -71,6 +65,13 @@ def test_the_same_model_again_is_a_new_run_of_the_same_version(registry: MlflowR
     assert len(runs) == 2
 
 
+def test_logging_again_leaves_the_aliases_alone(registry: MlflowRegistry) -> None:
+    assert registry.log_again(a_log("quiet", A)).aliases == ()
+    registry.log_training(a_log("quiet", B))
+    again = registry.log_again(a_log("quiet", B))
+    assert (again.version, again.aliases) == (2, ("champion",))
+
+
 def test_references_name_versions(registry: MlflowRegistry) -> None:
     registry.log_training(a_log("named", A))
     assert registry.resolve("named/1") == registry.resolve("named@champion")
@@ -98,7 +99,7 @@ def test_an_alias_moves(registry: MlflowRegistry) -> None:
 
 def test_a_run_that_fails_half_way_is_marked_failed(registry: MlflowRegistry) -> None:
     broken = a_log("fails", A)._replace(artefacts={"no/such/folder": b""})
-    with pytest.raises(IntegrityError, match="cannot be used"):
+    with pytest.raises(RecordingFailed, match="could not be written"):
         registry.log_training(broken)
     client = client_of(registry)
     runs = client.search_runs([client.get_experiment_by_name("kedge").experiment_id], "attributes.run_name LIKE 'fails%'")
@@ -108,7 +109,7 @@ def test_a_run_that_fails_half_way_is_marked_failed(registry: MlflowRegistry) ->
 
 def test_a_healthy_store_is_ok_without_mlflow(registry: MlflowRegistry) -> None:
     code = (
-        "import sys; from pathlib import Path; from kedge.storage.model_registry import store_state;"
+        "import sys; from pathlib import Path; from kedge.storage.registry_state import store_state;"
         f"print(store_state(Path({str(registry.folder)!r})), 'mlflow' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -140,7 +141,7 @@ def test_a_store_that_was_removed_under_our_feet_is_noticed(registry: MlflowRegi
 
 def test_mlflow_says_nothing_of_its_own(registry: MlflowRegistry, capfd: pytest.CaptureFixture[str]) -> None:
     registry.log_training(a_log("silent", A))
-    with pytest.raises(IntegrityError):
+    with pytest.raises(RecordingFailed):
         registry.log_training(a_log("silent", B)._replace(artefacts={"no/such/folder": b""}))
     assert capfd.readouterr() == ("", "")
 
