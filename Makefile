@@ -13,6 +13,7 @@ KILLS ?= 50
 SEED ?= 7
 WEB ?= yes
 DASHBOARD := $(if $(filter no,$(WEB)),,src/kedge/api/dashboard/index.html)
+LAW_SOURCES := $(shell find src/kedge/domain src/kedge/kernel src/kedge/simulation src/kedge/learning -name '*.py' 2>/dev/null)
 WEB_SOURCES := $(filter-out %.test.ts,$(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null))
 
 .PHONY: help install install-dev web web-check stack-test up test test-unit test-integration test-engine check static format-check lint types contracts \
@@ -21,7 +22,7 @@ WEB_SOURCES := $(filter-out %.test.ts,$(shell find web -type f -not -path 'web/n
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-install: .venv/.runtime $(DASHBOARD) ## make .venv with .venv/bin/kedge, from the hashed lock
+install: .venv/.runtime .venv/.laws $(DASHBOARD) ## make .venv with .venv/bin/kedge, from the hashed lock
 	@echo "$(BIN)/kedge is ready"
 install-dev: .venv/.dev $(DASHBOARD) ## the same with everything the tests need; no network afterwards
 	@:
@@ -33,6 +34,10 @@ install-dev: .venv/.dev $(DASHBOARD) ## the same with everything the tests need;
 .venv/.dev: requirements/dev.txt pyproject.toml scripts/venv.sh
 	@scripts/venv.sh requirements/dev.txt
 	@touch .venv/.runtime $@
+
+.venv/.laws: .venv/.runtime scripts/warm_laws.py $(LAW_SOURCES)
+	@$(BIN)/python -m scripts.warm_laws
+	@touch $@
 
 web: src/kedge/api/dashboard/index.html ## the dashboard, built into the package (make install WEB=no leaves it out)
 	@:

@@ -12,7 +12,8 @@ import sklearn.linear_model  # noqa: F401
 
 from kedge.domain.units import NS_PER_S
 from kedge.market.catalogue import CATALOGUE, VENUE
-from kedge.services.training import TrainSettings, default_leader, synthetic_dataset, train
+from kedge.services.training import TrainSettings, default_leader, synthetic_dataset
+from kedge.services.training.train import train
 
 SYMBOLS = ("BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT")
 INTERVAL_NS = 900 * NS_PER_S

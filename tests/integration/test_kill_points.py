@@ -23,11 +23,11 @@ pytestmark = pytest.mark.slow
 FIRST, SECOND = KILL_POINTS[::2], KILL_POINTS[1::2]
 
 
-def play(folder: Path, blows: Sequence[Blow], *, seed: int, replayed: bool) -> Outcome:
+def play(folder: Path, blows: Sequence[Blow], *, seed: int, replayed: bool, by_model: bool) -> Outcome:
     async def whole() -> Outcome:
         nursery = await Nursery.open()
         try:
-            return await Round(folder, nursery, blows, seed, replayed=replayed).run()
+            return await Round(folder, nursery, blows, seed, replayed=replayed, by_model=by_model).run()
         finally:
             await nursery.close()
 
@@ -42,12 +42,14 @@ def blows_of(seed: int, points: Sequence[str], cuts: Sequence[int]) -> list[Blow
 
 
 @pytest.mark.parametrize(
-    ("seed", "points", "cuts", "replayed"), [(1, FIRST, (0, 2), False), (2, SECOND, (1, 3), True)], ids=["minutes", "quarters"]
+    ("seed", "points", "cuts", "replayed", "by_model"),
+    [(1, FIRST, (0, 2), False, True), (2, SECOND, (1, 3), True, False)],
+    ids=["a model on minutes", "a rule on quarters"],
 )
 def test_a_trader_killed_at_every_point_has_the_exchanges_books(
-    tmp_path: Path, seed: int, points: Sequence[str], cuts: Sequence[int], replayed: bool
+    tmp_path: Path, seed: int, points: Sequence[str], cuts: Sequence[int], replayed: bool, by_model: bool
 ) -> None:
-    outcome = play(tmp_path, blows_of(seed, points, cuts), seed=seed, replayed=replayed)
+    outcome = play(tmp_path, blows_of(seed, points, cuts), seed=seed, replayed=replayed, by_model=by_model)
     assert outcome.found == []
     assert dict(outcome.deaths) == {**dict.fromkeys(points, 1), OUTSIDE: 1}
     assert outcome.faults["cut"] >= len(cuts)

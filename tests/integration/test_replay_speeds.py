@@ -33,7 +33,7 @@ class Played:
         # fmt: off
         options = [
             "--market", f"replay:{file}", "--speed", speed, "--bars", BARS, "--port", 0, "--state-dir", state, "--json",
-            "--param", "fast=3", "--param", "slow=9",
+            "--strategy", "trend", "--param", "fast=3", "--param", "slow=9",
         ]
         # fmt: on
         command = [sys.executable, "-m", "kedge.apps.cli", "up", *map(str, options)]

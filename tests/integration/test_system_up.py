@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,15 @@ from .commands import environment, kedge
 pytestmark = pytest.mark.slow
 
 READY_S_MAX = 120.0
-QUICK = ("--param", "fast=3", "--param", "slow=9")
+QUICK = ("--strategy", "trend", "--param", "fast=3", "--param", "slow=9")
 
 
 class System:
     """A `kedge up` in a process of its own, looked at from outside."""
 
-    def __init__(self, state: Path, *arguments: object) -> None:
+    def __init__(self, state: Path, *arguments: object, strategy: Sequence[str] = QUICK) -> None:
         self.state = state
-        command = [sys.executable, "-m", "kedge.apps.cli", "up", "--port", "0", "--state-dir", str(state), *QUICK, *map(str, arguments)]
+        command = [sys.executable, "-m", "kedge.apps.cli", "up", "--port", "0", "--state-dir", str(state), *strategy, *map(str, arguments)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), start_new_session=True, text=True
         )

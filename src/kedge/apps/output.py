@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from kedge.apps.exit_codes import exit_code_for
@@ -161,6 +162,27 @@ def progress(description: str, total: int | None, mode: str | None = None) -> It
             yield lambda count: bars.advance(task, count)
     else:
         yield lambda count: None
+
+
+@contextmanager
+def steps(description: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Report the steps of a long job on stderr, each in words; yields `begin(words)`. Modes as `progress` has them.
+
+    `total` is how many steps there are; `auto` draws a bar with the step's words on a terminal, `plain` prints a line per step.
+    """
+    chosen = progress_mode.get()
+    if chosen == "plain":
+        numbers = count(1)
+        yield lambda words: print(f"{description}: {next(numbers)}/{total} {words}", file=sys.stderr, flush=True)
+    elif chosen == "auto" and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        from rich.markup import escape
+        from rich.progress import Progress
+
+        with Progress(console=console(stderr=True), transient=True) as bars:
+            task = bars.add_task(description, total=total)
+            yield lambda words: bars.update(task, advance=1, description=f"{description}: {escape(words)}")
+    else:
+        yield lambda words: None
 
 
 def _plain_progress(description: str, total: int | None) -> Advance:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kedge.apps import wiring
 from kedge.domain.errors import InvalidInput
 from kedge.ops.config import Config
-from kedge.ops.state_folder import models_folder, registry_folder
+from kedge.ops.state_folder import blobs_folder, models_folder, registry_folder
 from kedge.strategy.base import Strategy
-from kedge.strategy.model import MODEL
+from kedge.strategy.model import MODEL, ModelTrader
 
 if TYPE_CHECKING:
     from kedge.domain.record import RunStarted
+    from kedge.services.market_data import MarketData
     from kedge.storage.model_store import ModelStore
 
 
@@ -40,15 +41,13 @@ class Choice(NamedTuple):
     warning: str = ""
 
 
-def choose(config: Config, name: str | None, given: list[str] | None, *, model: str | None = None, ask_registry: bool = True) -> Choice:
+def choose(config: Config, name: str | None, given: list[str] | None, *, model: str | None = None) -> Choice:
     """What a command line and the configuration name.
 
     Parameters
     ----------
     model : str, optional
         A reference given by itself, which also chooses the strategy.
-    ask_registry : bool
-        Whether MLflow may be asked what a name means now; else the copy of its aliases beside the models answers.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def choose(config: Config, name: str | None, given: list[str] | None, *, model: 
         if model:
             raise InvalidInput(f"--model {model} and --strategy {chosen}", why="a rule has no model", fix="leave one of them out")
         return Choice(chosen, params)
-    return _with_model(config.state_folder, {**params, **({MODEL: model} if model else {})}, ask_registry)
+    return _with_model(config.state_folder, {**params, **({MODEL: model} if model else {})})
 
 
 def models_of(state: Path) -> ModelStore:
@@ -82,14 +81,24 @@ def recorded_strategy(state: Path, started: RunStarted) -> Strategy | None:
     return strategy_of(started, models_of(state))
 
 
-def _with_model(state: Path, params: dict[str, Any], ask_registry: bool) -> Choice:
+def seen_words(state: Path, choice: Choice, market: MarketData) -> str:
+    """A warning where the model has learned from bars of this market; '' for a rule, and where nothing speaks against it."""
+    if not isinstance(choice.strategy, ModelTrader):
+        return ""
+    from kedge.services.training.overlap import overlap_words
+    from kedge.storage.blobs import BlobStore
+
+    return overlap_words(choice.strategy.model.dataset_sha256, BlobStore(blobs_folder(state)).get, market)
+
+
+def _with_model(state: Path, params: dict[str, Any]) -> Choice:
     from kedge.services.models import model_strategy
     from kedge.services.training.references import resolve
-    from kedge.storage.model_registry import MlflowRegistry
+    from kedge.storage.registry_reader import RegistryReader
 
     models, warning = models_of(state), ""
     if reference := str(params.get(MODEL) or ""):
-        found = resolve(reference, models, MlflowRegistry(registry_folder(state)) if ask_registry else None)
+        found = resolve(reference, models, RegistryReader(registry_folder(state)))
         params, warning = {**params, MODEL: found.sha256}, found.warning
         if found.version_text:
             params.setdefault("version", found.version_text)

@@ -6,15 +6,12 @@ commit stands in it, so the same data, settings and code give the same hash; tho
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from kedge.domain.canonical import digest, encode
 from kedge.domain.errors import IntegrityError, InvalidInput
 from kedge.learning.features import Feature
-
-MODEL_FORMAT: Final = "kedge/model/v1"
+from kedge.learning.model_head import MODEL_FORMAT
 
 
 class FeatureSetSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ import msgspec
 from kedge.domain.canonical import digest, encode
 
 TRAINING_FORMAT: Final = "kedge/training/v1"
+TREES: Final = "trees"
+LOGISTIC: Final = "logistic"
 
 Figures = dict[str, str]
 """Name of a figure to its value as decimal text."""
@@ -51,7 +53,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     code_sha256 : str
         Over the sources of the rooms that decide, `ops.build.code_sha256`.
     kind : str
-        'trees' or 'logistic'.
+        TREES or LOGISTIC.
     settings : dict
         The training settings as plain data; their hash is `settings_sha256`.
     rows, effective_rows : int, str
@@ -89,6 +91,11 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Figures
     trained_ts_ns: int
     format: str = TRAINING_FORMAT
+
+    @property
+    def trades_without_skill(self) -> bool:
+        """Whether the model was trained to trade even where it has learned nothing, which is for demonstrations."""
+        return bool(self.settings.get("trade_without_skill", False))
 
 
 def encode_training(record: TrainingRecord) -> bytes:

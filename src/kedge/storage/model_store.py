@@ -27,6 +27,7 @@ TRAINING_FILE: Final = "training.json"
 REGISTERED_FILE: Final = "registered.json"
 ALIASES_FILE: Final = "aliases.json"
 PREFIX_MIN: Final = 8
+RESTORE: Final = "keep it as evidence; restore it from MLflow's artefacts, or train again"
 
 T = TypeVar("T")
 
@@ -133,7 +134,7 @@ class ModelStore:
         path = self._file(sha256, MODEL_FILE)
         body = self._read(path)
         if (found := digest(body)) != sha256:
-            raise _damaged(path, f"its bytes have SHA-256 {found}")
+            raise IntegrityError(f"{path} has other bytes than its name says", why=f"SHA-256 is {found}", fix=RESTORE)
         return body
 
     def training(self, sha256: str) -> TrainingRecord:
@@ -250,4 +251,4 @@ def _decode(path: Path, body: bytes, kind: type[T]) -> T:
 
 
 def _damaged(path: Path, why: str) -> IntegrityError:
-    return IntegrityError(f"{path} is damaged", why=why, fix="keep it as evidence; restore it from MLflow's artefacts, or train again")
+    return IntegrityError(f"{path} is damaged", why=why, fix=RESTORE)

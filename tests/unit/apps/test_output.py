@@ -88,6 +88,26 @@ def test_plain_progress_of_unknown_size(capsys: pytest.CaptureFixture[str]) -> N
     assert 5 < len(capsys.readouterr().err.splitlines()) < 20
 
 
+def test_steps_are_told_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    token = output.progress_mode.set("plain")
+    try:
+        with output.steps("training", 2) as begin:
+            begin("freezing 7 bars")
+            begin("final fit")
+    finally:
+        output.progress_mode.reset(token)
+    assert capsys.readouterr() == ("", "training: 1/2 freezing 7 bars\ntraining: 2/2 final fit\n")
+    with output.steps("training", 2) as begin:
+        begin("nobody watches")
+    assert capsys.readouterr() == ("", "")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with output.steps("training", 2) as begin:
+        begin("final [fit]")
+    assert "final [fit]" in screen.getvalue()
+
+
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+
 from tests.builders import AAA, BBB, HOUR, MINUTE, T0, bar
 
-from kedge.domain.events import BarClosed, FundingKnown
+from kedge.domain.errors import VenueUnavailable
+from kedge.domain.events import BarClosed, FundingKnown, TimerFired
 from kedge.services.bar_gate import RATES_BEFORE_NS, BarGate, Hole
+from kedge.services.live_bars import Bars
 
 
 def rate(minute: int, rate_e8: int = 100, name: str = AAA) -> FundingKnown:
@@ -96,3 +102,83 @@ def test_a_rate_of_an_instrument_that_is_not_traded_is_dropped() -> None:
     gate.hold(rate(1, name=BBB))
     gate.hold(bar(1))
     assert gate.release() == [bar(1)]
+
+
+# on their way into an engine -------------------------------------------------------------------------------------------
+
+
+class Core:
+    """What bars are handed to: keeps the events."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.changed, self.events, self.now = asyncio.Event(), [], now_ns
+        self.clock = SimpleNamespace(saw=lambda _: None)
+        self.state = SimpleNamespace(by_index=[SimpleNamespace(instrument=AAA)])
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def step(self, event: object) -> None:
+        self.events.append(event)
+
+
+class History:
+    """A venue's history of settlements and bars; fails as often as it is told to."""
+
+    def __init__(self, rates: Sequence[FundingKnown], failures: int = 0) -> None:
+        self.rates, self.failures, self.asked = list(rates), failures, 0
+
+    async def bars(self, instrument: str, from_ts_ns: int, to_ts_ns: int) -> list[BarClosed]:
+        return [bar(n) for n in range(-3, 20) if from_ts_ns < T0 + n * MINUTE <= to_ts_ns]
+
+    async def funding_rates(self, instrument: str, from_ts_ns: int, to_ts_ns: int) -> list[FundingKnown]:
+        self.asked += 1
+        if self.failures:
+            self.failures -= 1
+            raise VenueUnavailable("no history now")
+        return [one for one in self.rates if from_ts_ns < one.ts_ns <= to_ts_ns]
+
+
+def bars_of(core: Core, venue: History, *, history_bars: int = 0) -> Bars:
+    gate = BarGate({AAA: 0}, MINUTE, history_bars=history_bars, settled_ts_ns={AAA: 0})
+    gate.is_open = True
+    return Bars(core, venue, gate, MINUTE, in_step=True, spawn=asyncio.ensure_future)  # type: ignore[arg-type]
+
+
+def test_history_is_asked_for_rates_once_and_they_come_in_order_with_its_bars() -> None:
+    core, venue = Core(T0 + 5 * MINUTE), History([rate(-600), rate(2)])
+
+    async def test() -> None:
+        bars = bars_of(core, venue, history_bars=4)
+        bars.take(bar(5))
+        await bars.fill_holes()
+        bars.release()
+        bars.take(rate(6))
+        bars.take(bar(6))
+        await bars.fill_holes()
+        bars.release()
+
+    asyncio.run(test())
+    told = [event for event in core.events if not isinstance(event, TimerFired)]
+    assert told == [rate(-600), bar(1), rate(2), *(bar(n) for n in (2, 3, 4, 5)), rate(6), bar(6)]
+    assert isinstance(core.events[0], TimerFired)
+    assert venue.asked == 1
+
+
+def test_rates_that_cannot_be_had_stop_no_bar_and_are_asked_for_again() -> None:
+    core, venue = Core(T0), History([rate(-1)], failures=1)
+
+    async def test() -> None:
+        bars = bars_of(core, venue)
+        for n in (1, 2):
+            bars.take(bar(n))
+            await bars.fill_holes()
+            bars.release()
+        bars.rates_missed()
+        bars.take(bar(3))
+        await bars.fill_holes()
+        bars.release()
+
+    asyncio.run(test())
+    assert core.events == [bar(1), rate(-1), bar(2), bar(3)]
+    assert venue.asked == 3

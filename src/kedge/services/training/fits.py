@@ -12,8 +12,9 @@ import numpy as np
 
 from kedge.learning.features import Float64Array
 from kedge.learning.model import Logistic, Trees
+from kedge.learning.training_record import TREES
 from kedge.learning.tree_import import trees_from_lightgbm
-from kedge.services.training.settings import TREES, TrainSettings
+from kedge.services.training.settings import TrainSettings
 
 ITERATIONS_MAX = 500
 

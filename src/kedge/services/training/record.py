@@ -14,11 +14,11 @@ from kedge.learning.dataset import Dataset
 from kedge.learning.evaluation import Metrics
 from kedge.learning.model import Model
 from kedge.learning.training_data import TrainingData
-from kedge.learning.training_record import Figures, FoldFigures, TrainingRecord
+from kedge.learning.training_record import LOGISTIC, Figures, FoldFigures, TrainingRecord
 from kedge.market.intervals import interval_text, utc_text
 from kedge.ops.build import code_sha256, engine_version, git_sha
 from kedge.services.training.environment import environment
-from kedge.services.training.settings import LOGISTIC, TrainSettings
+from kedge.services.training.settings import TrainSettings
 from kedge.services.training.walk import FoldResult, OutOfFold
 
 

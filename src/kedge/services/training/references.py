@@ -1,4 +1,8 @@
-"""How a model is named by people and found again: `name@alias`, `name/3`, or the first digits of its hash."""
+"""How a model is named by people and found again: `name@alias`, `name/3`, or the first digits of its hash.
+
+Rules: the registry is the truth and its copy beside the models the answer when it is gone, which is said; an alias belongs to a hash, never
+to a number alone, because a registry that was begun anew counts from 1 again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import re
 from typing import NamedTuple
 
 from kedge.domain.errors import IntegrityError, KedgeError, NotFound
-from kedge.storage.model_registry import MlflowRegistry, parse_reference
+from kedge.learning.model_head import decode_head
+from kedge.storage.model_names import parse_reference
+from kedge.storage.model_registry import MlflowRegistry
 from kedge.storage.model_store import PREFIX_MIN, Aliases, ModelStore, Registered
 
 
@@ -62,40 +68,80 @@ def resolve(reference: str, models: ModelStore, registry: MlflowRegistry | None)
     return _checked(found, models, source, warning)
 
 
-def _checked(found: Registered, models: ModelStore, source: str, warning: str) -> Resolved:
-    models.load(found.model_sha256)
-    return Resolved(found.model_sha256, found.name, found.version, found.version_text, found.aliases, source, warning)
-
-
 def refresh_copy(models: ModelStore, registry: MlflowRegistry) -> Aliases:
-    """Write down the registry's aliases and versions beside the models, for the day it is gone."""
+    """Write down the registry's aliases and versions beside the models, for the day it is gone; nothing where they are known already.
+
+    Whoever calls it is the registry's sole writer, else an older state could be written over a newer one.
+    """
+    now = read_aliases(registry)
+    try:
+        known = models.aliases() == now
+    except IntegrityError:  # a damaged copy is made again
+        known = False
+    if not known:
+        models.set_aliases(now)
+    return now
+
+
+def read_aliases(registry: MlflowRegistry) -> Aliases:
+    """What the registry says of all names."""
     aliases: dict[str, dict[str, int]] = {}
     versions: dict[str, dict[str, str]] = {}
     for name in registry.names():
         found = registry.versions(name)
         aliases[name] = {alias: one.version for one in found for alias in one.aliases}
         versions[name] = {str(one.version): one.model_sha256 for one in found}
-    copy = Aliases(aliases=aliases, versions=versions)
-    models.set_aliases(copy)
-    return copy
+    return Aliases(aliases=aliases, versions=versions)
 
 
 def aliases_now(models: ModelStore, registry: MlflowRegistry) -> tuple[Aliases, str]:
-    """The registry's aliases, or the local copy's with a warning that says why."""
+    """The registry's aliases, or the local copy's with a warning that says why. The copy is brought up to date unless somebody writes."""
     try:
-        return refresh_copy(models, registry), ""
-    except KedgeError as error:
-        return models.aliases(), f"{error.what}; shown from the local copy of its aliases"
+        if registry.state() == "missing":
+            return models.aliases(), f"no MLflow store in {registry.folder}; shown from the local copy of its aliases"
+        with registry.sole_writer(wait=False) as held:
+            return refresh_copy(models, registry) if held else read_aliases(registry), ""
+    except (KedgeError, OSError) as error:
+        told = error.what if isinstance(error, KedgeError) else f"MLflow's store cannot be locked: {error.strerror}"
+        return models.aliases(), f"{told}; shown from the local copy of its aliases"
+
+
+def entry_of(copy: Aliases, sha256: str) -> Registered | None:
+    """Name, version and aliases under which the registry knows a model; None where it does not (any more)."""
+    for name, versions in sorted(copy.versions.items()):
+        for number, model_sha256 in versions.items():
+            if model_sha256 == sha256:
+                aliases = _aliases_of(copy, name, int(number))
+                return Registered(name=name, version=int(number), model_sha256=sha256, run_id="", aliases=aliases)
+    return None
+
+
+def known_as(models: ModelStore, copy: Aliases, sha256: str) -> Registered | None:
+    """Name, version and aliases of a model now; what was written down beside it where the copy does not know its name at all.
+
+    Raises
+    ------
+    NotFound, IntegrityError
+        There is no such model, or what was written down is damaged.
+    """
+    if (entry := entry_of(copy, sha256)) is not None:
+        return entry
+    registered = models.registered(sha256)
+    return None if registered is not None and registered.name in copy.versions else registered
+
+
+def _checked(found: Registered, models: ModelStore, source: str, warning: str) -> Resolved:
+    models.document(found.model_sha256)
+    return Resolved(found.model_sha256, found.name, found.version, found.version_text, found.aliases, source, warning)
 
 
 def _by_hash(prefix: str, models: ModelStore) -> Resolved:
     sha256 = models.find(prefix)
-    registered = models.registered(sha256)
-    name = models.load(sha256).name
-    if registered is None:
+    name = decode_head(models.document(sha256), sha256=sha256).name
+    known = known_as(models, models.aliases(), sha256)
+    if known is None:
         return Resolved(sha256, name, None, "", (), "hash", "")
-    aliases = _aliases_of(models.aliases(), registered.name, registered.version)
-    return Resolved(sha256, name, registered.version, registered.version_text, aliases, "hash", "")
+    return Resolved(sha256, name, known.version, known.version_text, known.aliases, "hash", "")
 
 
 def _from_copy(reference: str, copy: Aliases) -> Registered:

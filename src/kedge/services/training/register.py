@@ -6,21 +6,22 @@ what is there already. The alias moves last, in MLflow, and its copy beside the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kedge.domain.canonical import digest, encode
-from kedge.domain.errors import NotFound
+from kedge.domain.errors import KedgeError
 from kedge.learning.dataset import Dataset
 from kedge.learning.model import encode_model
 from kedge.learning.training_record import TrainingRecord, encode_training
 from kedge.ops.state_folder import blobs_folder, models_folder, registry_folder
-from kedge.services.training.references import Resolved, refresh_copy, resolve
+from kedge.services.training.references import refresh_copy
 from kedge.services.training.settings import TrainSettings
 from kedge.services.training.train import Progress, Trained, refuse_early, train
 from kedge.storage.blobs import BlobStore
-from kedge.storage.model_registry import CHAMPION, MlflowRegistry, TrainingLog
+from kedge.storage.model_names import checked_alias
+from kedge.storage.model_registry import MlflowRegistry, TrainingLog
 from kedge.storage.model_store import ModelStore, Registered
 
 
@@ -45,56 +46,93 @@ def train_and_register(
     stores: Stores,
     alias: str | None = None,
     progress: Progress = lambda _: None,
+    note: Progress | None = None,
 ) -> tuple[Trained, Registered]:
     """Train, keep data set and model, log the run, register the version and set its alias.
 
-    Without `alias` the first version of a name becomes `champion`, a later one `challenger`.
+    `progress` is told each step, `note` what a person should know beside them (`progress` too where it is not given).
+
+    Without `alias` the first version of a name becomes `champion`, a later one `challenger`. A store that is not there any more is made
+    again from the models that are kept, so that versions and aliases go on meaning what they meant.
 
     Raises
     ------
     InvalidInput
-        The data cannot teach, or a name or setting cannot be.
+        The data cannot teach, or a name, alias or setting cannot be.
     IntegrityError
         MLflow's store or a file of the model cannot be used; a store that cannot be read is found before the training.
     RecordingFailed
         The disk is full or refuses.
     """
     refuse_early(dataset, settings, name)
+    if alias is not None:
+        checked_alias(alias)
     progress("opening MLflow's store")
-    stores.registry.prepare()
+    prepare(stores, note or progress)
     trained = train(dataset, settings, name=name, progress=progress)
     progress("keeping data set and model")
     for body in trained.frozen.blobs.values():
         stores.blobs.put(body)
     stores.models.put(trained.model, trained.record)
     progress("logging the run")
-    registered = stores.registry.log_training(log_of(trained), alias=alias)
-    stores.models.set_registered(registered)
-    refresh_copy(stores.models, stores.registry)
+    with stores.registry.sole_writer():
+        registered = stores.registry.log_training(_log_of(trained, stores.models), alias=alias)
+        stores.models.set_registered(registered)
+        refresh_copy(stores.models, stores.registry)
     return trained, registered
 
 
-def ensure_model(
-    name: str, dataset: Callable[[], Dataset], settings: TrainSettings, *, stores: Stores, progress: Progress = lambda _: None
-) -> Resolved:
-    """The champion of a name, trained now if there is none; `dataset` is called only then.
+def prepare(stores: Stores, note: Progress) -> None:
+    """Open the registry; where its store is gone, make it again from what is kept beside it.
 
     Raises
     ------
     IntegrityError
-        There is a champion, and its file is damaged: nothing is trained over it.
+        There is a store and it cannot be read.
     """
-    reference = f"{name}@{CHAMPION}"
-    try:
-        return resolve(reference, stores.models, stores.registry)
-    except NotFound:
-        train_and_register(dataset(), settings, name=name, stores=stores, alias=CHAMPION, progress=progress)
-    return resolve(reference, stores.models, stores.registry)
+    with stores.registry.sole_writer():
+        begins_anew = stores.registry.state() == "missing"
+        stores.registry.prepare()
+        if begins_anew:
+            restore(stores, note)
 
 
-def log_of(trained: Trained) -> TrainingLog:
+def restore(stores: Stores, note: Progress) -> None:
+    """Register the kept models again, in the order of their versions, with the aliases that the copy knows.
+
+    A model that cannot be read any more is left out, and said; later versions of its name then move up.
+    """
+    copy = stores.models.aliases()
+    for name, versions in sorted(copy.versions.items()):
+        for number in sorted(versions, key=int):
+            try:
+                log = _log_kept(stores, versions[number])
+            except KedgeError as error:
+                note(f"MLflow's store was gone: {name}/{number} stays out: {error.what}")
+                continue
+            again = stores.registry.log_again(log)
+            for alias in (alias for alias, version in copy.aliases.get(name, {}).items() if version == int(number)):
+                again = stores.registry.set_alias(name, alias, again.version)
+            stores.models.set_registered(again)
+            note(f"MLflow's store was gone: {name}/{number} is registered again as {again.version_text}")
+    refresh_copy(stores.models, stores.registry)
+
+
+def _log_of(trained: Trained, models: ModelStore) -> TrainingLog:
+    """A model's first registration tells of the record that is kept with it, also when an earlier training was cut short after keeping it;
+    later ones tell of their own."""
+    sha256 = trained.model_sha256
+    record = models.training(sha256) if models.registered(sha256) is None else trained.record
+    return log_of(record, encode_model(trained.model), encode(trained.frozen.manifest))
+
+
+def _log_kept(stores: Stores, sha256: str) -> TrainingLog:
+    record = stores.models.training(sha256)
+    return log_of(record, stores.models.document(sha256), stores.blobs.get(record.dataset_sha256))
+
+
+def log_of(record: TrainingRecord, document: bytes, manifest: bytes) -> TrainingLog:
     """What MLflow is told of a training."""
-    record = trained.record
     return TrainingLog(
         name=record.name,
         model_sha256=record.model_sha256,
@@ -103,9 +141,9 @@ def log_of(trained: Trained) -> TrainingLog:
         steps=_steps(record),
         tags=_tags(record),
         artefacts={
-            "model.json": encode_model(trained.model),
+            "model.json": document,
             "training.json": encode_training(record),
-            "manifest.json": encode(trained.frozen.manifest),
+            "manifest.json": manifest,
             "environment.json": encode(record.environment),
         },
     )

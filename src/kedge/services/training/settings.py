@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from kedge.domain.canonical import content_hash
 from kedge.domain.instrument import InstrumentId
 from kedge.learning.model import LabelSpec
-
-TREES: Final = "trees"
-LOGISTIC: Final = "logistic"
 
 
 class BoostSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,14 +17,14 @@ from kedge.learning.feature_sets import feature_set, feature_set_sha256
 from kedge.learning.model import FeatureSetSpec, Model, model_sha256
 from kedge.learning.scorer import Calibrator
 from kedge.learning.training_data import TrainingData, build
-from kedge.learning.training_record import TrainingRecord
+from kedge.learning.training_record import LOGISTIC, TrainingRecord
 from kedge.services.training.checks import check_dataset, check_rows, check_settings
 from kedge.services.training.fits import Fit, fit
 from kedge.services.training.policy import feature_domain, is_flat, policy_of
 from kedge.services.training.record import record_of
-from kedge.services.training.settings import LOGISTIC, TrainSettings, settings_sha256
+from kedge.services.training.settings import TrainSettings, settings_sha256
 from kedge.services.training.walk import OutOfFold, walk
-from kedge.storage.model_registry import checked_name
+from kedge.storage.model_names import checked_name
 
 Progress = Callable[[str], None]
 """Told what begins now, in a few words."""
