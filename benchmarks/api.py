@@ -4,7 +4,7 @@
 
 The server is `kedge serve` in a process of its own over a run of a model strategy on a synthetic market, with a prediction at every bar.
 Requests are sent at their appointed times whether or not earlier ones were answered, so that a stall is seen by all who wait; while they
-are, a browser listens to every topic and the journal grows by 20 bars a second. Catching up is timed first, with questions on the way.
+are, a browser listens to every topic and a trader in a third process commits 20 bars a second. Catching up is timed first, with questions on the way.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import aiohttp
@@ -81,7 +83,7 @@ class World:
                 return
 
     def grow(self) -> tuple[int, float]:
-        """Record one more bar; its record's number, and when it was durable."""
+        """Record one more bar; its record's number, and when it was durable, on the clock that all processes share."""
         event = next(event for event in self._events if isinstance(event, BarClosed))
         outputs = self.engine.step(event)
         blobs = self.engine.take_blobs()
@@ -90,6 +92,20 @@ class World:
         self.journal.commit(event, outputs)
         self.journal.flush()
         return self.journal.count - 1, time.perf_counter()
+
+
+def trade(state: Path, records: int, line: Connection) -> None:
+    """A trader in a process of its own: make the run, say so, record bars at their pace until told to stop, and say which and when."""
+    world = World(state, records)
+    line.send(None)
+    written: dict[int, float] = {}
+    line.recv()
+    begun = time.perf_counter()
+    while not line.poll(max(0.0, begun + len(written) / BARS_A_SECOND - time.perf_counter())):
+        seq, at = world.grow()
+        written[seq] = at
+    world.journal.close()
+    line.send(written)
 
 
 class Served:
@@ -158,25 +174,18 @@ async def listen(session: aiohttp.ClientSession, url: str, seen: dict[int, float
                 seen.update((row["seq"], now) for row in told["data"]["items"])
 
 
-async def grow(world: World, written: dict[int, float]) -> None:
-    while True:
-        seq, at = world.grow()
-        written[seq] = at
-        await asyncio.sleep(1 / BARS_A_SECOND)
-
-
 def shares(values: list[float]) -> str:
     cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99
     return f"{statistics.median(values):.1f} | {cuts[94]:.1f} | {cuts[98]:.1f} | {max(values):.1f} | {len(values):,}"
 
 
-async def measure(world: World, served: Served, rate: int, seconds: float) -> None:
+async def measure(trader: Connection, served: Served, rate: int, seconds: float) -> None:
     connector = aiohttp.TCPConnector(limit=64)
     async with aiohttp.ClientSession(connector=connector) as session:
         caught_s, on_the_way, records = await catch_up(session, served.url)
         seen: dict[int, float] = {}
-        written: dict[int, float] = {}
-        tasks = [asyncio.create_task(listen(session, served.url, seen)), asyncio.create_task(grow(world, written))]
+        listener = asyncio.create_task(listen(session, served.url, seen))
+        trader.send("go")
         await asyncio.sleep(1.0)
         cpu, begun = served.cpu_s(), time.perf_counter()
         await asyncio.sleep(min(5.0, seconds))
@@ -184,10 +193,11 @@ async def measure(world: World, served: Served, rate: int, seconds: float) -> No
         cpu, begun = served.cpu_s(), time.perf_counter()
         took = await ask(session, served.url, rate, seconds)
         busy = (served.cpu_s() - cpu) / (time.perf_counter() - begun)
+        trader.send("stop")
+        written: dict[int, float] = await asyncio.to_thread(trader.recv)
         await asyncio.sleep(0.5)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
     delays = [(seen[seq] - at) * 1_000 for seq, at in written.items() if seq in seen]
     lost = sum(1 for seq in written if seq < max(seen) and seq not in seen and seq > min(seen))
     print(f"Catching up on {records:,} records: {caught_s:.1f} s, {records / caught_s:,.0f} a second. Following 20 bars a second for one")
@@ -213,13 +223,17 @@ def main() -> None:
     given = parser.parse_args()
     records, seconds = (3_000, 3.0) if given.quick else (given.records, given.seconds)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        world = World(Path(folder), records)
+        spawn = multiprocessing.get_context("spawn")
+        line, other = spawn.Pipe()
+        trader = spawn.Process(target=trade, args=(Path(folder), records, other), daemon=True)
+        trader.start()
+        line.recv()
         served = Served(Path(folder))
         try:
-            asyncio.run(measure(world, served, given.rate, seconds))
+            asyncio.run(measure(line, served, given.rate, seconds))
         finally:
             served.close()
-            world.journal.close()
+            trader.join(WAIT_S)
 
 
 if __name__ == "__main__":

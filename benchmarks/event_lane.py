@@ -13,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class NoJournal:
     count = 1
 
     def start(self, _: Any) -> None: ...
+    def keep(self, blobs: Mapping[str, bytes]) -> None: ...
+
     def commit(self, event: Event, outputs: tuple[Output, ...]) -> None: ...
     def flush(self) -> None: ...
     def save_snapshot(self, seq: int, body: bytes) -> None: ...

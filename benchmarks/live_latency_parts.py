@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -79,6 +79,8 @@ class NoJournal:
     count = 1
 
     def start(self, run_started: RunStarted) -> None: ...
+    def keep(self, blobs: Mapping[str, bytes]) -> None: ...
+
     def commit(self, event: Event, outputs: Sequence[Output]) -> None: ...
     def flush(self) -> None: ...
     def save_snapshot(self, seq: int, body: bytes) -> None: ...

@@ -1,8 +1,10 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { loadEnv } from 'vite'
 import { defineConfig } from 'vitest/config'
 
 // `npm run dev` talks to a running `kedge serve`; the built files are served by it.
-const server = 'http://127.0.0.1:8080'
+const server = loadEnv('', '.', 'KEDGE_').KEDGE_URL ?? 'http://127.0.0.1:8080'
+const through = { target: server, changeOrigin: true } // the server answers its own pages only
 
 export default defineConfig({
   plugins: [svelte()],
@@ -17,9 +19,9 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      '/api': server,
-      '/health': server,
-      '/ws': { target: server.replace(/^http/, 'ws'), ws: true },
+      '/api': through,
+      '/health': through,
+      '/ws': { ...through, ws: true, rewriteWsOrigin: true },
     },
   },
   test: { include: ['src/**/*.test.ts'], environment: 'node' },

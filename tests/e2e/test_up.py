@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kedge.domain.events import CommandGiven
+from kedge.domain.record import Step
+from kedge.storage.journal_reader import SqliteJournalReader
+
 from ..integration.commands import kedge, spawn
 from .test_demo import Terminal, status, until
 
@@ -63,5 +67,9 @@ def test_a_person_sees_it_ready_trading_and_is_asked_before_it_stops(
     assert (last["running"], last["positions"], last["live_orders"]) == (False, [], [])
     replay = kedge("replay", live["run_id"], "--state-dir", tmp_path, "--json")
     assert (replay.json["equal"], replay.json["equity"]) == (True, last["equity"])
-    assert b"flatten before the stop" in (tmp_path / "runs" / live["run_id"] / "journal.sqlite").read_bytes()
+    with SqliteJournalReader(tmp_path / "runs" / live["run_id"] / "journal.sqlite") as journal:
+        given = [one.event.reason for one in journal.records() if isinstance(one, Step) and isinstance(one.event, CommandGiven)]
+    assert "flatten before the stop" in given
+    assert (live["strategy"], live["model_version"]) == ("model", "demo-synthetic-1m/1")
+    assert live["predictions"] > 0
     assert not os.path.exists(tmp_path / "exchange.json")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 encode: Final = msgspec.json.encode
 HEALTH_FRESH_S: Final = 1.0
 HEALTH_WAIT_S: Final = 0.05
+MODEL_FRESH_S: Final = 5.0
+"""So old may the model's alias be that is shown: it may be given to another while a run goes on."""
 
 
 def now_text() -> str:
@@ -101,7 +103,7 @@ class Desk:
         self.state_folder = state_folder
         self.follower = follower
         self.health = health
-        self._model: tuple[str, dict[str, Any] | None] | None = None
+        self._model: tuple[str, float, dict[str, Any] | None] = ("", 0.0, None)
 
     def reading(self) -> Reading:
         """The followed run's rows.
@@ -162,12 +164,12 @@ class Desk:
     def model(self, reading: Reading) -> dict[str, Any] | None:
         """The model that the run trades with; None where a rule decides."""
         run_id = reading.replica.started.run_id
-        if self._model is None or self._model[0] != run_id:
+        if self._model[0] != run_id or time.monotonic() - self._model[1] > MODEL_FRESH_S:
             from kedge.services.models import model_of
 
             sha256 = model_of(reading.replica.started)
-            self._model = (run_id, model_ref(self.state_folder, sha256) if sha256 else None)
-        return self._model[1]
+            self._model = (run_id, time.monotonic(), model_ref(self.state_folder, sha256) if sha256 else None)
+        return self._model[2]
 
 
 def model_ref(state_folder: Path, sha256: str) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from kedge.api.loopback import is_local_name, is_own_origin
-from kedge.api.problems import problem
+from kedge.api.problems import defect, problem
 
 POLICY: Final = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+STREAM: Final = "/ws/v1"
 HEADERS: Final = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -38,20 +40,28 @@ class Guard:
             refused = "FOREIGN_HOST"
         elif origin is not None and not is_own_origin(origin, host):
             refused = "FOREIGN_ORIGIN"
-        if scope["type"] == "websocket":
-            if refused:
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
-            else:
-                await self._app(scope, receive, send)
-            return
         answered = _Answer(send)
         if refused:
             what = "the request names another host than this machine" if refused == "FOREIGN_HOST" else "another site's page asks"
-            await problem(403, refused, what, "ask 127.0.0.1 or localhost")(scope, receive, answered)
+            refusal = problem(403, refused, what, "ask 127.0.0.1 or localhost")
+        elif scope["type"] == "websocket" and scope["path"] != STREAM:
+            refusal = problem(404, "NOT_FOUND", "no stream there", f"{STREAM}, see docs/api.md")
         else:
-            inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope  # the server sends no body then
+            await self._answered(scope, receive, answered)
+            return
+        if scope["type"] == "websocket":
+            await WebSocket(scope, receive, answered).send_denial_response(refusal)
+        else:
+            await refusal(scope, receive, answered)
+
+    async def _answered(self, scope: Scope, receive: Receive, answered: _Answer) -> None:
+        inner = {**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope  # the server sends no body then
+        try:
             await self._app(inner, receive, answered)
+        except Exception as error:
+            if scope["type"] != "http" or answered.begun:
+                raise
+            await defect(error, scope["path"])(scope, receive, answered)
 
 
 class _Answer:
@@ -59,9 +69,11 @@ class _Answer:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self.begun = False
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            self.begun = True
             headers = [*message.get("headers", ()), *HEADERS]
             if not any(name.lower() == b"cache-control" for name, _ in headers):
                 headers.append(NO_STORE)

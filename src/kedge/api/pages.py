@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,18 @@ from starlette.routing import Route
 FOLDER: Final = Path(__file__).parent / "dashboard"
 VIEWS: Final = ("/", "/chart", "/lineage", "/lineage/{rest:path}")
 """Addresses that the page itself turns into views."""
+KINDS: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+"""Media types by suffix; the system's own table differs from machine to machine, and browsers run no script of another type."""
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 NOT_BUILT: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Kedge</title>
@@ -49,9 +60,16 @@ class Dashboard:
     async def file(self, request: Request) -> Response:
         """One file of the build; anything else is not found."""
         name = str(request.path_params["name"])
-        path = (self.folder / name).resolve() if "\0" not in name else self.folder
-        if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
+        path = self._inside(name)
+        if path is None:
             raise HTTPException(404)
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        kind = KINDS.get(path.suffix, "application/octet-stream")
         cache = FOR_EVER if name.startswith("assets/") else "no-cache"
         return FileResponse(path, headers={"Cache-Control": cache}, media_type=kind)
+
+    def _inside(self, name: str) -> Path | None:
+        try:
+            path = (self.folder / name.lstrip("/")).resolve()
+            return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
+        except (OSError, ValueError):  # a name that no system could have
+            return None

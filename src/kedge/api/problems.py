@@ -100,7 +100,6 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(KedgeError, _on_kedge)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_defect)
 
 
 async def _on_kedge(request: Request, error: Exception) -> Response:
@@ -130,8 +129,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return problem(error.status_code, "REFUSED", str(error.detail), "see docs/api.md", instance=path)
 
 
-async def _on_defect(request: Request, error: Exception) -> Response:
-    log.error("defect in the API", exc_info=error, extra={"path": request.url.path[:_SHOWN]})
-    return problem(
-        500, "INTERNAL", "a defect of ours", "the server's log names it: kedge.log in the state folder", instance=request.url.path[:_SHOWN]
-    )
+def defect(error: Exception, path: str) -> Response:
+    """The answer to what should never happen, logged."""
+    log.error("defect in the API", exc_info=error, extra={"path": path[:_SHOWN]})
+    return problem(500, "INTERNAL", "a defect of ours", "the server's log names it: kedge.log in the state folder", instance=path[:_SHOWN])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -45,9 +46,16 @@ async def run(request: Request, run_id: Id) -> Response:
     """One run."""
     folder = desk_of(request).state_folder
     path = folder / "runs" / run_id / JOURNAL_NAME
-    if run_id != FilePath(run_id).name or run_id in (".", "..") or "\0" in run_id or not path.is_file():
+    if run_id != FilePath(run_id).name or run_id in (".", "..") or not _is_file(path):
         raise NotFound(f"run {run_id[:100]!r}", why="there is no such run in the state folder", fix="GET /api/v1/runs lists them")
     return answer(await asyncio.to_thread(_run, path, _followed(request)))
+
+
+def _is_file(path: FilePath) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no system could have
+        return False
 
 
 def _followed(request: Request) -> str | None:
@@ -104,25 +112,47 @@ def _models(state_folder: FilePath) -> list[dict[str, Any]]:
 def _row(store: Any, sha256: str) -> dict[str, Any] | None:
     """One model's row; a model that cannot be loaded says why, as far as it is known at all."""
     try:
-        return _told(store, sha256, store.load(sha256))
-    except KedgeError as error:
+        return _told(store, sha256, _facts(store.folder, sha256, _stamp(store.folder / sha256)))
+    except (KedgeError, OSError) as error:
         unknown = dict.fromkeys(("name", "version", "kind", "interval_s", "feature_set", "features", "dataset_sha256"))
-        return {"sha256": sha256, **unknown, "aliases": [], "problem": error.what}
+        return {"sha256": sha256, **unknown, "aliases": [], "problem": error.what if isinstance(error, KedgeError) else str(error)}
 
 
-def _told(store: Any, sha256: str, found: Model) -> dict[str, Any]:
+def _stamp(folder: FilePath) -> tuple[int, int, int]:
+    from kedge.storage.model_store import MODEL_FILE
+
+    seen = (folder / MODEL_FILE).stat()
+    return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size
+
+
+@lru_cache(maxsize=1_000)
+def _facts(folder: FilePath, sha256: str, stamp: tuple[int, int, int]) -> dict[str, Any]:
+    """What a model's own file says, read and checked again only when the file is another one; what cannot be loaded is tried every time."""
+    from kedge.storage.model_store import ModelStore
+
+    return _own(ModelStore(folder).load(sha256))
+
+
+def _told(store: Any, sha256: str, own: dict[str, Any]) -> dict[str, Any]:
     registered = registration(store, sha256)
     return {
         "sha256": sha256,
-        "name": found.name if registered is None else registered.name,
+        **own,
+        "name": own["name"] if registered is None else registered.name,
         "version": None if registered is None else str(registered.version),
         "aliases": [] if registered is None else list(registered.aliases),
+        "problem": None,
+    }
+
+
+def _own(found: Model) -> dict[str, Any]:
+    return {
+        "name": found.name,
         "kind": "logistic" if found.trees is None else "trees",
         "interval_s": span_s(found.interval_ns),
         "feature_set": f"{found.feature_set.name}/{found.feature_set.version}",
         "features": len(found.feature_set.features),
         "dataset_sha256": found.dataset_sha256,
-        "problem": None,
     }
 
 
@@ -135,7 +165,7 @@ def _detail(state_folder: FilePath, sha256: str) -> dict[str, Any]:
     except KedgeError:
         training = None
     return {
-        "model": _told(store, sha256, found),
+        "model": _told(store, sha256, _own(found)),
         "policy": {name: _number(getattr(policy, name)) for name in ("long_above", "short_below", "exit_at")},
         "label": {name: str(value) for name, value in msgspec.to_builtins(found.label).items()},
         "calibration": found.calibration.method,

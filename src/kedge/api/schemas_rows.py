@@ -52,7 +52,7 @@ class Fill(Document):
     side: Literal["buy", "sell"]
     qty: DecimalText
     price: DecimalText
-    notional: DecimalText
+    notional: DecimalText = Field(description="Price x quantity, never negative: `side` says which way.")
     fee: DecimalText
     realised: DecimalText = Field(description="Profit that this fill realised, before its fee.")
     liquidity: Literal["maker", "taker"]

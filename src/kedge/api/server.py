@@ -32,6 +32,7 @@ from kedge.api.health import overall, readiness, report
 from kedge.api.loopback import check_host, port_in_use
 from kedge.api.pages import Dashboard
 from kedge.api.problems import add_handlers
+from kedge.api.protocol import StrictHttp, StrictStream
 from kedge.api.stream import WORDS_MAX_BYTES, Streams
 from kedge.api.strict import describe
 from kedge.ops.build import code_sha256, engine_version, git_sha
@@ -168,8 +169,8 @@ def make_app(desk: Desk, dashboard: Dashboard, server: ApiServer) -> FastAPI:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
-        ws="websockets-sansio",
+        http=StrictHttp,
+        ws=StrictStream,
         ws_max_size=WORDS_MAX_BYTES,
         lifespan="off",
         log_config=None,

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kedge.api.documents import Desk, encode, now_text, raw
-from kedge.api.problems import problem_body
+from kedge.api.problems import problem, problem_body
 from kedge.api.schemas import Subscribe, Topic
 
 PACE_S: Final = 0.25
@@ -41,7 +41,7 @@ class Streams:
     async def serve(self, websocket: WebSocket) -> None:
         """One client, until it leaves."""
         if self.count >= CLIENTS_MAX:
-            await websocket.close(TRY_AGAIN_LATER)
+            await websocket.send_denial_response(problem(503, "TOO_MANY_CLIENTS", f"{CLIENTS_MAX} clients listen already", "close a page"))
             return
         self.count += 1
         try:
@@ -123,18 +123,20 @@ class Stream:
         beat_s = time.monotonic()
         while True:
             self._news.clear()
-            await self._flush()
+            seq = await self._flush()
             now_s = time.monotonic()
             if now_s >= beat_s and self._told:
                 beat_s = now_s + HEARTBEAT_S
                 data = {"freshness": self._follower.freshness(), "following": self._follower.following()}
-                await self._send("heartbeat", "heartbeat", data, seq=self._follower.seq)
+                await self._send("heartbeat", "heartbeat", data, seq=seq)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, min(beat_s, now_s + HEARTBEAT_S) - time.monotonic())):
                     await self._news.wait()
             await asyncio.sleep(max(0.0, now_s + PACE_S - time.monotonic()))
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> int:
+        """Tell every topic's news; gives the record up to which all of them were told."""
+        seq = self._follower.seq
         if self._run != self._follower.run_id:
             self._run = self._follower.run_id
             self._told = dict.fromkeys(self._told)
@@ -143,6 +145,7 @@ class Stream:
                 await self._overview()
             elif self._follower.reading is not None:
                 await self._rows(topic)
+        return min(seq, self._follower.seq)  # smaller where another run came meanwhile
 
     async def _overview(self) -> None:
         follower = self._follower
@@ -153,6 +156,8 @@ class Stream:
         await self._send("overview", "snapshot", self._desk.overview(), seq=follower.seq)
 
     async def _rows(self, topic: Topic) -> None:
+        if topic not in self._told:
+            return  # the client chose other topics while the one before was sent
         reading, seq, told = self._desk.reading(), self._follower.seq, self._told[topic]
         if told == seq:
             return

@@ -8,38 +8,29 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
+from kedge.apps.exchange_build import Options, build_server
 from kedge.apps.exchange_file import Running, count_start, exchange_lock, remove_running, write_running
-from kedge.apps.exchange_market import Followed, Played, chosen_market
+from kedge.apps.exchange_market import Followed, Played, chosen_market, parse_span
 from kedge.apps.output import emit
-from kedge.domain.errors import Conflict, InvalidConfig, InvalidInput
+from kedge.domain.errors import Conflict, InvalidInput
 from kedge.kernel.compiling import compile_all, mark_ready
 from kedge.ops.config import Config, load_config
 from kedge.ops.logs import logging_to
 from kedge.ops.paper_keys import PaperKey, load_or_create_paper_keys, paper_keys_file
-from kedge.simulation.venue import Venue
-from kedge.simulation.venue_types import VenueSettings
-from kedge.venues.exchange.api_keys import ApiKey, ApiKeys
-from kedge.venues.exchange.clocks import UNPACED_SPEED, PlayClock, WallVenueClock
-from kedge.venues.exchange.control import Control, is_loopback
-from kedge.venues.exchange.faults import Faults, FaultyHall
-from kedge.venues.exchange.hall import Hall
-from kedge.venues.exchange.live_prices import LivePrices
-from kedge.venues.exchange.player import Player
-from kedge.venues.exchange.prices_funding import FundingFeed
-from kedge.venues.exchange.routes import Permission
+from kedge.venues.exchange.clocks import UNPACED_SPEED
+from kedge.venues.exchange.control import is_loopback
+from kedge.venues.exchange.player import STEPS_MAX, STEPS_MIN, STEPS_PER_BAR
 from kedge.venues.exchange.server import ExchangeServer
-from kedge.venues.exchange.socket_settings import SocketSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,18 +39,6 @@ DEFAULT_PORT: Final = 8100
 PORT_MAX: Final = 65_535
 ANSWER_DELAY_MAX_MS: Final = 1_000
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Options(NamedTuple):
-    """How to serve: where, how fast, whom to wait for, whether faults may be ordered, how to tell, how long answers wait."""
-
-    host: str
-    port: int
-    speed: int
-    wait_for: int
-    faults: bool
-    as_json: bool
-    answer_delay_ms: int = 0
 
 
 def serve(
@@ -73,7 +52,12 @@ def serve(
     wallet: str | None = None,
     wait_for: int = 0,
     answer_delay: int = 0,
+    steps: int = STEPS_PER_BAR,
     bars: int | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    history: int = 0,
+    one_grid: bool = False,
     funding: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     faults: bool = False,
     state_dir: str | None = None,
@@ -106,8 +90,19 @@ def serve(
         Begin when this many clients have registered for lock-step.
     answer_delay
         Milliseconds that the trade socket holds its answers back. Set 10 for pybit, which loses one that comes too soon.
+    steps
+        Prices that a bar is played in, 4 to 64: with 4 its corners, which is quick and enough for orders between bars.
     bars
         End the market after this many bars of each instrument; the exchange then stands still.
+    from_
+        Begin a replay at this time, such as 2025-10-10 or 2025-10-10T21:00:00Z; what is before is not played.
+    to
+        End a replay at this time.
+    history
+        Remember so many bars of each instrument from before the beginning, and tell them to who asks for klines; without --from
+        these are the first ones of the market. Settlements from before the beginning are always told.
+    one_grid
+        Play an instrument whose tick or lot changes on the finest of its grids; without it such a file is refused.
     funding
         Files of recorded settlements, for a replay.
     faults
@@ -119,7 +114,7 @@ def serve(
     as_json
         Print where it answers as JSON.
     """
-    _check_numbers(port, wait_for, bars, answer_delay)
+    _check_numbers(port, wait_for, bars, answer_delay, steps)
     _check_host(host)
     lives = market is not None and market.partition(":")[0] == "live"
     flags = {
@@ -132,8 +127,10 @@ def serve(
     demo = settings.settings.demo
     name = market or demo.market
     _check_listing(name, instrument)
-    chosen = chosen_market(settings, name, bars=bars, funding=funding or (), symbols=_upper(instrument or demo.instruments))
-    options = Options(host, port, UNPACED_SPEED if demo.speed == "max" else int(demo.speed), wait_for, faults, as_json, answer_delay)
+    span = parse_span(from_, to, history, one_grid=one_grid)
+    symbols = _upper(instrument or demo.instruments)
+    chosen = chosen_market(settings, name, bars=bars, funding=funding or (), symbols=symbols, span=span)
+    options = Options(host, port, UNPACED_SPEED if demo.speed == "max" else int(demo.speed), wait_for, faults, as_json, answer_delay, steps)
     _check_live(chosen, options)
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -168,6 +165,8 @@ async def _serve(
         mark_ready()
         running = Running(os.getpid(), f"http://{_in_url(options.host)}:{port}", datetime.now(UTC).isoformat(timespec="seconds"))
         write_running(folder, running)
+        for words in chosen.assumptions if isinstance(chosen, Played) else ():
+            log.warning("assumed: %s", words)
         log.info("exchange answers at %s: %s market, speed %d", running.url, chosen.source, options.speed)
         told = {**msgspec.to_builtins(running), "source": chosen.source, "speed": options.speed, "keys": str(paper_keys_file(folder))}
         emit(told, options.as_json, lambda target: _hello(target, running, chosen.source))
@@ -207,75 +206,17 @@ async def _start(server: ExchangeServer, options: Options) -> int:
         ) from None
 
 
-def build_server(
-    settings: Config, chosen: Played | Followed, options: Options, keys: Sequence[PaperKey], wallet_e8: int | None, starts: int
-) -> ExchangeServer:
-    """Put the exchange together: venue with its paper accounts, clock, market, server.
-
-    Parameters
-    ----------
-    wallet_e8 : int or None
-        What accounts are opened with; None takes what stands with each key.
-    starts : int
-        How many exchanges this state folder had before, so that no id is given twice.
-    """
-    clock = PlayClock(chosen.start_ts_ns, options.speed) if isinstance(chosen, Played) else WallVenueClock()
-    start_ns = clock.venue_ns()
-    rules = VenueSettings(seed=settings.settings.demo.seed, id_salt=starts, funding_cap_e8=chosen.funding_cap_e8)
-    venue = Venue(chosen.instruments, rules, start_ns)
-    for account, money_e8 in sorted({key.account: key.wallet_e8 for key in keys}.items()):
-        venue.open_account(account, money_e8 if wallet_e8 is None else wallet_e8, start_ns)
-    faults = Faults(time.time_ns) if options.faults else None
-    if faults is None:
-        hall = Hall(venue, clock, chosen.instruments, speed=options.speed)
-    else:
-        hall = FaultyHall(venue, clock, chosen.instruments, speed=options.speed, faults=faults)
-    control = Control(options.speed, clock.venue_ns)
-    market = _market(chosen, hall, clock, control, options)
-    admitted = ApiKeys(_admitted(key) for key in keys)
-    sockets = SocketSettings(answer_delay_s=options.answer_delay_ms / 1_000)
-    return ExchangeServer(hall, clock, admitted, market, control, source=chosen.source, settings=sockets, faults=faults)
-
-
-def _market(
-    chosen: Played | Followed, hall: Hall, clock: PlayClock | WallVenueClock, control: Control, options: Options
-) -> Player | LivePrices:
-    if isinstance(chosen, Played) and isinstance(clock, PlayClock):
-        feed = FundingFeed(chosen.fundings, chosen.instruments, chosen.start_ts_ns)
-        return Player(hall, clock, chosen.events, feed, control, wait_for=options.wait_for)
-    if isinstance(chosen, Followed):
-        return LivePrices(hall, chosen.rest_url, chosen.public_url)
-    raise TypeError("bars are played by a PlayClock")
-
-
-def _admitted(key: PaperKey) -> ApiKey:
-    return ApiKey(
-        key=key.api_key,
-        secret=key.api_secret,
-        account=key.account,
-        permissions=frozenset(_permission(name, key) for name in key.permissions),
-        created_ns=key.created_ns,
-        note=key.name,
-    )
-
-
-def _permission(name: str, key: PaperKey) -> Permission:
-    try:
-        return Permission(name)
-    except ValueError:
-        known = ", ".join(Permission)
-        raise InvalidConfig(
-            f"paper key {key.name!r}: permission {name!r}", why=f"known are {known}", fix="correct paper/keys.json in the state folder"
-        ) from None
-
-
-def _check_numbers(port: int, wait_for: int, bars: int | None, answer_delay_ms: int) -> None:
+def _check_numbers(port: int, wait_for: int, bars: int | None, answer_delay_ms: int, steps: int) -> None:
     if not 0 <= port <= PORT_MAX:
         raise InvalidInput(f"--port is {port}", why=f"ports are 0 to {PORT_MAX}", fix="--port 0 takes a free one")
     if wait_for < 0:
         raise InvalidInput(f"--wait-for is {wait_for}", why="it counts clients", fix="leave it out to begin at once")
     if not 0 <= answer_delay_ms <= ANSWER_DELAY_MAX_MS:
         raise InvalidInput(f"--answer-delay is {answer_delay_ms}", why=f"it is 0 to {ANSWER_DELAY_MAX_MS} ms", fix="--answer-delay 10")
+    if not STEPS_MIN <= steps <= STEPS_MAX:
+        raise InvalidInput(
+            f"--steps is {steps}", why=f"a bar is played in {STEPS_MIN} to {STEPS_MAX} prices", fix=f"--steps {STEPS_PER_BAR}"
+        )
     if bars is not None and bars < 1:
         raise InvalidInput(f"--bars is {bars}", why="a market has at least one bar", fix="leave it out to play on")
 

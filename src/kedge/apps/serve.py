@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -16,6 +18,9 @@ from kedge.ops.config import load_config
 from kedge.ops.health_file import SERVER, remove_health_file, write_health_file
 from kedge.ops.logs import fields, logging_to
 from kedge.ops.state_folder import journal_path
+
+if TYPE_CHECKING:
+    from kedge.services.replica_follow import Follower
 
 DEFAULT_PORT = 8080
 PORT_MAX = 65_535
@@ -70,8 +75,10 @@ def serve(
             logger.info("serving", extra=fields(url=url))
             payload = {"schema": "kedge/serve/v1", "url": url, "health": f"{url}/health", "api": f"{url}/api/v1"}
             emit(payload, as_json, lambda target: target.print(f"dashboard at {url}, health at {url}/health", highlight=False))
+            settling = asyncio.create_task(_settle(server.follower))
             await stopping.asked.wait()
             logger.info("stopping", extra=fields(reason=stopping.reason))
+            settling.cancel()
         finally:
             remove_health_file(folder, SERVER)
             await server.close()
@@ -79,6 +86,20 @@ def serve(
 
     with logging_to(folder, SERVER, secrets=settings.secret_values()) as logger:
         return run_until_stopped(main)
+
+
+async def _settle(follower: Follower) -> None:
+    """Once the first run has been read, spare the garbage collector what stays for good: walking it takes a tenth of a second."""
+    news = asyncio.Event()
+    follower.listeners.add(news)
+    try:
+        while not follower.caught_up:
+            news.clear()
+            await news.wait()
+        gc.collect()
+        gc.freeze()
+    finally:
+        follower.listeners.discard(news)
 
 
 def check_port(port: int) -> int:

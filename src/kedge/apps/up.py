@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +19,12 @@ from kedge.apps.output import emit
 from kedge.apps.serve import DEFAULT_PORT, check_port
 from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping, run_until_stopped
-from kedge.apps.up_parts import POLICY, STOP_ORDER, Plan, check_free, free_port, specs
+from kedge.apps.up_parts import POLICY, STOP_ORDER, Plan, specs
+from kedge.apps.up_plan import Asked, make_plan, strategy_of
 from kedge.apps.up_screen import Screen, ask, is_flat, risk_in_words, screen
 from kedge.domain.errors import InvalidInput, KedgeError, RecordingFailed
 from kedge.domain.events import Command
-from kedge.domain.units import NS_PER_MS
-from kedge.market.intervals import interval_text
-from kedge.ops.config import Config, load_config
+from kedge.ops.config import load_config
 from kedge.ops.health_file import SUPERVISOR, TRADER, write_health_file
 from kedge.ops.logs import fields, log_file, logging_to
 from kedge.ops.state_folder import refuse_full_disk
@@ -34,9 +34,6 @@ from kedge.services.supervisor import Outcome, Supervisor
 
 REFRESH_S = 0.5
 FLATTEN_S = 30.0
-BARS_AT_MAX_SPEED = 20_000
-"""Without a pace the synthetic market would fill the disk in minutes, so it ends here unless --bars says otherwise."""
-SYNTHETIC_INTERVAL = "1m"
 
 
 def up(
@@ -45,29 +42,34 @@ def up(
     speed: str | None = None,
     seed: int | None = None,
     strategy: str | None = None,
+    model: str | None = None,
     param: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     wallet: str | None = None,
     bars: int | None = None,
+    funding: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     port: int = DEFAULT_PORT,
     state_dir: str | None = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Run the system: a simulated Bybit exchange, a trader that speaks to it over sockets, a health server, all kept alive.
+    """Run the system: a simulated Bybit exchange, a trader that speaks to it over sockets, a server with dashboard and health.
 
-    Prices are synthetic or recorded, money is play money. What dies is started again; the trader then meets its journal, its orders
-    and the same market. Ctrl-C asks what to do with open risk and stops everything.
+    A model trades, by default the champion of the market's name (demo-synthetic-1m), trained now where there is none. Prices are
+    synthetic or recorded, money is play money. What dies is started again; the trader then meets its journal, its orders and the
+    same market. Ctrl-C asks what to do with open risk and stops everything.
 
     Parameters
     ----------
     market
-        `synthetic`, or `replay:FILE` for recorded bars.
+        `synthetic`, or `replay:FILE` for recorded bars. A model learns from the first two thirds of a file and trades the rest.
     speed
         `max`, or how many times faster than the clock; 600 plays ten one-minute bars a second.
     seed
         Of the synthetic market.
     strategy
-        `trend` or `mean_reversion`.
+        `model`, `trend` or `mean_reversion`; the configured one by default, else `model`.
+    model
+        The model to trade with: NAME@champion, NAME/3, or the first digits of its hash.
     param
         NAME=VALUE of the strategy.
     wallet
@@ -75,8 +77,10 @@ def up(
     bars
         Stop after this many bars of each instrument; without it a paced synthetic market never ends, and one at `max`
         speed plays 20,000.
+    funding
+        Files of recorded settlements, for a replay.
     port
-        Of the health server; 0 takes a free one.
+        Of dashboard and health; 0 takes a free one.
     state_dir
         Use this state folder instead of the configured one.
     config
@@ -90,60 +94,32 @@ def up(
     given = {"demo.market": market, "demo.speed": speed, "demo.seed": seed, "strategy.name": strategy}
     settings = load_config(config, flags={"state_dir": state_dir, **given})
     wiring.check_use(settings)
-    wiring.strategy_params(settings, settings.settings.strategy.name, param)
+    asked = Asked(strategy, model, tuple(param or ()), wallet, bars, port, tuple(funding or ()), config)
+    strategy_of(settings, asked)
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with up_lock(folder):
         refuse_full_disk(folder)
-        plan = _plan(settings, param, wallet, bars, port, config)
         with logging_to(folder, SUPERVISOR, secrets=settings.secret_values()) as logger:
-            logger.info("system starts", extra=fields(venue_url=plan.venue_url, health_url=plan.health_url, speed=plan.speed))
+            logger.info("system starts", extra=fields(market=settings.settings.demo.market, speed=settings.settings.demo.speed))
+            plan = make_plan(settings, asked, _teller(logger, as_json))
+            logger.info("plan", extra=fields(venue_url=plan.venue_url, health_url=plan.health_url, model=plan.model or "none"))
             system = _System(plan, as_json)
             outcome = run_until_stopped(system.run)
             logger.info("system ended", extra=fields(reason=outcome.reason, child=outcome.child))
     return _farewell(folder, outcome, system.status() or {}, as_json)
 
 
-def _plan(settings: Config, param: list[str] | None, wallet: str | None, bars: int | None, port: int, config: Path | None) -> Plan:
-    demo = settings.settings.demo
-    money = str(wallet) if wallet is not None else str(settings.settings.wallet)
-    wiring.wallet_e8(settings, money)
-    if bars is None and demo.speed == "max" and demo.market == "synthetic":
-        bars = BARS_AT_MAX_SPEED
-    ended = () if bars is None else ("--bars", str(bars))
-    interval, symbols = _bars_of(settings)
-    listed = ("--instrument", *symbols)
-    params = ("--param", *param) if param else ()
-    return Plan(
-        state_folder=settings.state_folder,
-        exchange_port=free_port(),
-        server_port=check_free(port),
-        speed=demo.speed,
-        interval=interval,
-        exchange=(
-            "--market",
-            demo.market,
-            "--seed",
-            str(demo.seed),
-            "--wallet",
-            money,
-            *ended,
-            *(listed if demo.market == "synthetic" else ()),
-        ),
-        trader=(*listed, "--strategy", settings.settings.strategy.name, *params),
-        shared=("--state-dir", str(settings.state_folder), *(("--config", str(config)) if config is not None else ())),
-    )
+def _teller(logger: logging.Logger, quiet: bool) -> Callable[[str], None]:
+    """Says what goes on before there is a screen: on stderr with the seconds since the start, and in the log."""
+    began_s = time.monotonic()
 
+    def say(words: str) -> None:
+        logger.info(words)
+        if not quiet:
+            print(f"{time.monotonic() - began_s:5.1f} s  {words}", file=sys.stderr, flush=True)
 
-def _bars_of(config: Config) -> tuple[str, tuple[str, ...]]:
-    """Length of the market's bars, and its symbols; a recorded one is read here, so that what is wrong with it is said at once."""
-    demo = config.settings.demo
-    if not demo.market.startswith("replay:"):
-        return SYNTHETIC_INTERVAL, tuple(demo.instruments)
-    from kedge.services.market_data import load_market
-
-    loaded = load_market([Path(name).expanduser() for name in demo.market.removeprefix("replay:").split(",") if name])
-    return interval_text(loaded.interval_ns // NS_PER_MS), tuple(one.venue_symbol for one in loaded.instruments)
+    return say
 
 
 class _System:
@@ -160,7 +136,7 @@ class _System:
         """Supervise until the end."""
         import aiohttp
 
-        note = f"speed {self._plan.speed} · health {self._plan.health_url} · Ctrl-C stops"
+        note = f"speed {self._plan.speed} · dashboard {self._plan.dashboard_url} · Ctrl-C stops"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             supervisor = Supervisor(specs(self._plan, session), policy=POLICY, stop_order=STOP_ORDER, report=self._report)
             with screen(note, quiet=self._quiet) as shown:
@@ -195,7 +171,8 @@ class _System:
             async with session.get(f"{self._plan.health_url}/ready") as answer:
                 self._ready = answer.status == 200
         if self._ready:
-            shown.say(f"ready after {time.monotonic() - self._began_s:.1f} s: {self._plan.health_url}")
+            plan, ready_s = self._plan, time.monotonic() - self._began_s
+            shown.say(f"ready after {ready_s:.1f} s: dashboard {plan.dashboard_url}, health {plan.health_url}")
 
     async def _is_stop_meant(self, stopping: Stopping, shown: Screen) -> bool:
         """Ask the person when risk is on; a second Ctrl-C answers for them."""
@@ -266,5 +243,8 @@ def _draw(target: Any, status: Mapping[str, Any], outcome: Outcome) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if status.get("model"):
+        told = f"model {status['model_version'] or 'unregistered'} ({status['model'][:12]}): {status['predictions']} predictions"
+        target.print(f"{told} · kedge model show {status['model'][:12]}", highlight=False, soft_wrap=True)
     name = status["run_id"]
     target.print(f"journal: kedge audit verify {name} · kedge replay {name}", highlight=False, soft_wrap=True)

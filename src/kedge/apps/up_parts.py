@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from kedge.api.server import port_in_use
+from kedge.api.loopback import port_in_use
 from kedge.apps import exit_codes
 from kedge.apps.exchange_file import read_running
 from kedge.apps.system_child import command
@@ -27,7 +27,7 @@ TRADER_GRACE_S = 20.0
 
 
 class Plan(NamedTuple):
-    """What a system is made of; `speed` as configured, `interval` of a bar in words."""
+    """What a system is made of; `speed` as configured, `interval` of a bar in words, `model` for people, '' where a rule trades."""
 
     state_folder: Path
     exchange_port: int
@@ -37,6 +37,7 @@ class Plan(NamedTuple):
     exchange: tuple[str, ...]
     trader: tuple[str, ...]
     shared: tuple[str, ...]
+    model: str = ""
 
     @property
     def venue_url(self) -> str:
@@ -46,7 +47,12 @@ class Plan(NamedTuple):
     @property
     def health_url(self) -> str:
         """Where the server will answer."""
-        return f"http://127.0.0.1:{self.server_port}/health"
+        return f"{self.dashboard_url}/health"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where a person looks."""
+        return f"http://127.0.0.1:{self.server_port}"
 
 
 def specs(plan: Plan, session: aiohttp.ClientSession) -> list[ChildSpec]:

@@ -104,8 +104,10 @@ def drawn(status: Mapping[str, Any] | None, children: Sequence[Mapping[str, Any]
 
 
 def title(status: Mapping[str, Any]) -> str:
-    """Rung, source and run."""
-    return f"{status['rung']} · {status['source']} · ".upper() + str(status["run_id"])
+    """Rung, source, run, and the model with what it has said."""
+    model = str(status.get("model", ""))
+    told = f" · {status.get('model_version') or 'model'} {model[:12]}, {status.get('predictions', 0):,} predictions" if model else ""
+    return f"{status['rung']} · {status['source']} · ".upper() + str(status["run_id"]) + told
 
 
 def line(status: Mapping[str, Any]) -> str:

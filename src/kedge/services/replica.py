@@ -29,10 +29,10 @@ from kedge.services.replica_views import Views
 from kedge.storage.journal_reader import SqliteJournalReader
 from kedge.strategy.base import NO_TARGETS, Target, View
 
-PAGE_ROWS: Final = 256
-CHECK_EVERY: Final = 16
+PAGE_ROWS: Final = 64
+CHECK_EVERY: Final = 8
 """Rows folded between two looks at the clock."""
-SAVE_EVERY: Final = 5_000
+SAVE_EVERY: Final = 2_000
 """Records after which a checkpoint is due."""
 
 
@@ -59,6 +59,11 @@ class Replica:
         The replica's own file.
     code_sha256 : str
         Of the running code: rows that other code made are made again.
+
+    Attributes
+    ----------
+    drained : bool
+        Whether the last `advance` came to the journal's end.
     """
 
     def __init__(self, journal: SqliteJournalReader, path: Path, *, code_sha256: str) -> None:
@@ -67,6 +72,8 @@ class Replica:
         self.started: RunStarted = journal.run_started()
         self._code_sha256 = code_sha256
         self.rebuilt = False
+        self.drained = False
+        self._spoilt = False
         self._open()
 
     def _open(self) -> None:
@@ -147,8 +154,8 @@ class Replica:
         self._store.close()
 
     def save(self) -> None:
-        """Commit rows and checkpoint, if anything is new."""
-        if self._unsaved:
+        """Commit rows and checkpoint, if anything is new; a record that was folded in part only is dropped with all since the last time."""
+        if self._unsaved and not self._spoilt:
             self.known.row_hash = self._hash.hex()
             self.known.buckets = self.levels.buckets
             self.known.risk, self.known.prediction_seq = self.views.risk, self.views.prediction_seq
@@ -163,13 +170,14 @@ class Replica:
         IntegrityError
             A row does not follow from the one before, or the journal cannot be read.
         """
-        done, until = 0, perf_counter() + budget_s
+        done, until, self.drained = 0, perf_counter() + budget_s, False
         while True:
             row = next(self._pages, None)
             if row is None:
                 self._pages = iter(list(self.journal.raw_rows(start=self.known.row + 1, stop=self.known.row + 1 + PAGE_ROWS)))
                 row = next(self._pages, None)
                 if row is None:
+                    self.drained = True
                     break
             self._take(row)
             done += 1
@@ -189,7 +197,9 @@ class Replica:
             )
         record = decode_record(number, body)
         if isinstance(record, Step):
+            self._spoilt = True
             self._fold(record)
+            self._spoilt = False
             self.known.seq = record.seq
         self.known.row, self._hash = number, stored
         self._unsaved += 1

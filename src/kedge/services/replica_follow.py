@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -36,6 +37,9 @@ SAVE_S: Final = 2.0
 CHOOSE_S: Final = 1.0
 RETRY_S: Final = 2.0
 STATUS_S: Final = 0.25
+BEHIND_S: Final = 0.5
+"""Reading without an end for so long is catching up again, as after a sleep of the machine."""
+log = logging.getLogger(__name__)
 
 
 class Follower:
@@ -72,6 +76,8 @@ class Follower:
         self._chosen_s = self._saved_s = self._told_s = float("-inf")
         self._trader: Mapping[str, Any] | None = None
         self._bar: tuple[int, int | None] | None = None
+        self._failed_at: tuple[Path | None, int] = (None, -1)
+        self._drained_s = 0.0
 
     # the loop ----------------------------------------------------------------------------------------------
 
@@ -81,7 +87,7 @@ class Follower:
             while True:
                 try:
                     await self._once()
-                except (KedgeError, sqlite3.Error, OSError) as error:
+                except Exception as error:  # whatever it is: a server that follows no more would show what is old as if it were all
                     await self._failed(error)
         finally:
             self.close()
@@ -91,21 +97,26 @@ class Follower:
         if now_s - self._chosen_s > CHOOSE_S or self.replica is None:
             self._chosen_s = now_s
             path = self._choose()
+            if path is None:
+                self.problem = self.fix = ""
             if path != self._path or (path is not None and self.replica is None):
                 await self._switch(path)
         replica = self.replica
         done = replica.advance(SLICE_S) if replica is not None else 0
         if replica is not None:
-            self._note(replica, done)
+            self._note(replica, now_s)
             if now_s - self._saved_s > SAVE_S:
                 self._saved_s = now_s
                 replica.save()
         if done:
             self._wake()
-        await asyncio.sleep(0 if done and not self.caught_up else POLL_S)
+        await asyncio.sleep(POLL_S if replica is None or replica.drained else 0)
 
     async def _failed(self, error: Exception) -> None:
         told = error if isinstance(error, KedgeError) else None
+        if not isinstance(error, (KedgeError, sqlite3.Error, OSError)):
+            log.error("defect while following a journal", exc_info=error)
+        self._failed_at = (self._path, -1 if self.replica is None else self.replica.row)
         self.problem = told.what if told is not None else f"{type(error).__name__}: {error}"
         self.fix = (told.fix if told is not None else "") or "it is tried again; run `kedge audit verify` on the journal"
         self._wake()
@@ -116,20 +127,26 @@ class Follower:
         for listener in self.listeners:
             listener.set()
 
-    def _note(self, replica: Replica, done: int) -> None:
+    def _note(self, replica: Replica, now_s: float) -> None:
         """Remember when the last bar was seen, and how much there is to read."""
+        if self.problem and (replica.drained or replica.row > self._failed_at[1]):
+            self.problem = self.fix = ""  # past the place where it failed
+        if replica.drained:
+            self._drained_s = now_s
+        elif self.caught_up and now_s - self._drained_s > BEHIND_S:
+            self.caught_up, self.rows_total = False, replica.journal.last_seq() + 1
         bar = replica.known.bar_ts_ns
         if bar is not None and (self._bar is None or self._bar[0] != bar):
             self._bar = (bar, time.time_ns() if self.caught_up else replica.known.bar_wall_ns or self._written_ns())
         if not self.caught_up:
             self.rows_total = max(self.rows_total, replica.row + 1)
-            if not done:
+            if replica.drained:
                 self.caught_up = True
                 replica.save()
                 self._wake()
         if self.caught_up:
             self.rows_total = replica.row + 1
-            if not done and not self.sealed:
+            if replica.drained and not self.sealed:
                 self.sealed = seal_path(replica.journal.path).exists()
 
     def _written_ns(self) -> int | None:
@@ -167,7 +184,9 @@ class Follower:
             raise
         self.replica, self.reading = replica, module.Reading(replica)
         self.rows_total = journal.last_seq() + 1
-        self.problem = self.fix = ""
+        self._drained_s = time.monotonic()
+        if path != self._failed_at[0]:
+            self.problem = self.fix = ""
         tidy(self.state_folder)
 
     def _own_file(self, run_id: str) -> Path:
@@ -244,7 +263,7 @@ class Follower:
         replica, (late_s, budget_s) = self.replica, self.budgets_s()
         bar_ns, wall_ns = self._bar if self._bar is not None else (None, None)
         age_s = age_of(wall_ns)
-        state, why = "unknown", "there is no run"
+        state, why = "unknown", self.problem or "there is no run"
         if replica is not None:
             over = (replica.known.ended or self.sealed) and not self.problem
             trouble = self.problem or self._trouble()

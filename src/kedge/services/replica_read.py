@@ -23,6 +23,8 @@ from kedge.services.replica_views import as_json
 
 Rows = list[bytes]
 TABLES: Final = ("fills", "orders", "decisions", "predictions", "candles")
+WRITTEN_MAX: Final = 20_000
+"""Rows of one table whose text is kept: a few megabytes."""
 _BODY: Final = "body"
 _CANDLE: Final = "seq, instrument, ts_ns, open_ts_ns, open, high, low, close, volume"
 _PREDICTION: Final = "seq, instrument, ts_ns, prediction_id, model, features, score, probability, probability_e8, return_e8, horizon_ns"
@@ -107,6 +109,7 @@ class Reading:
     def __init__(self, replica: Replica) -> None:
         self.replica = replica
         self._store: ReplicaStore = replica.store
+        self._written: dict[str, dict[int, bytes]] = {"candles": {}, "predictions": {}}
 
     def page(self, what: str, wanted: Wanted) -> Page:
         """A page of `fills`, `orders`, `decisions`, `predictions` or `candles`.
@@ -123,7 +126,22 @@ class Reading:
         statement = f"SELECT {place}, {table.columns} FROM {table.name} WHERE {where} ORDER BY {order} LIMIT ?"
         found = self._store.rows(statement, (*values, wanted.limit + 1))
         more, found, width = len(found) > wanted.limit, found[: wanted.limit], len(table.place)
-        return Page([table.made(row[width:]) for row in found], write_cursor(found[-1][:width]) if more else None)
+        return Page(self._made(what, [row[width:] for row in found]), write_cursor(found[-1][:width]) if more else None)
+
+    def _made(self, what: str, rows: list[tuple[Any, ...]]) -> Rows:
+        """Rows as JSON; those that are written out from columns are kept for the next who asks, since they never change."""
+        made, known = _TABLES[what].made, self._written.get(what)
+        if known is None:
+            return [made(row) for row in rows]
+        if len(known) > WRITTEN_MAX:
+            known.clear()
+        texts = []
+        for row in rows:
+            text = known.get(row[0])
+            if text is None:
+                text = known[row[0]] = made(row)
+            texts.append(text)
+        return texts
 
     def _where(self, table: _Table, wanted: Wanted) -> tuple[str, list[Any]]:
         terms: list[str] = ["1"]
@@ -160,7 +178,7 @@ class Reading:
         order = ", ".join((table.changed, *table.place))
         statement = f"SELECT {table.columns} FROM {table.name} WHERE {table.changed} > ? ORDER BY {order} LIMIT ?"
         found = self._store.rows(statement, (seq, limit + 1))
-        return None if len(found) > limit else [table.made(row) for row in found]
+        return None if len(found) > limit else self._made(what, found)
 
     def newest(self, what: str, limit: int) -> Rows:
         """The newest rows, newest first; of orders also every open one."""

@@ -20,7 +20,7 @@ from kedge.domain.events import (
     OrderRejected,
     OrderUnanswered,
 )
-from kedge.domain.orders import ApprovedOrder, Side
+from kedge.domain.orders import ApprovedOrder
 from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged
 from kedge.domain.record import Step
 from kedge.engine.orders import OrderState
@@ -266,7 +266,6 @@ class Views:
         grid, slot = self.grid(fill.instrument), self._state.slots[fill.instrument]
         row = self._store.one("SELECT body FROM orders WHERE client_order_id = ?", (fill.client_order_id,))
         order: dict[str, Any] = {} if row is None else json.loads(row[0])
-        notional_e8 = slot.spec.notional_e8(fill.price_ticks, fill.qty_lots)
         body = {
             "seq": seq,
             "at": time_text(fill.ts_ns),
@@ -278,7 +277,7 @@ class Views:
             "side": fill.side.value,
             "qty": grid.qty(fill.qty_lots),
             "price": grid.price(fill.price_ticks),
-            "notional": e8_text(notional_e8 if fill.side is Side.BUY else -notional_e8),
+            "notional": e8_text(slot.spec.notional_e8(fill.price_ticks, fill.qty_lots)),
             "fee": e8_text(fill.fee_e8),
             "realised": e8_text(realised_e8),
             "liquidity": fill.liquidity.value,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kedge.domain.errors import Conflict, InvalidInput
-from kedge.domain.events import BarClosed
+from kedge.domain.events import BarClosed, FundingKnown
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import OrderKind, Side, TimeInForce
 from kedge.kernel.bounds import prove_account
@@ -52,6 +52,7 @@ from kedge.simulation.venue_types import (
     CancelType,
     Change,
     CreateType,
+    FundingRow,
     LogType,
     OrderRequest,
     OrderRow,
@@ -346,12 +347,32 @@ class Venue(VenueReads):
         cap = self.settings.funding_cap_e8
         if rate_e8 is not None and abs(rate_e8) > cap:
             raise InvalidInput(f"funding rate is {rate_e8} e8", why=f"beyond the cap of {cap}", fix="raise funding_cap_e8 or correct it")
-        market = self._market(instrument)
-        market.fed_rate_e8, market.is_moved = rate_e8, True
+        self._market(instrument).feed_rate(rate_e8)
 
     def advance(self, ts_ns: int) -> None:
         """Let time pass: klines close and funding settles when due."""
         self._begin(ts_ns)
+
+    def remember(self, bars: Sequence[BarClosed], rates: Sequence[FundingKnown] = ()) -> None:
+        """Give the venue a past: bars and settlements of before its first price, told to whoever asks for history and played to nobody.
+
+        Raises
+        ------
+        InvalidInput
+            Prices have been fed already, or something of the past ends after the venue's time.
+        """
+        late = [event for event in (*bars, *rates) if event.ts_ns > self.tape.now_ns]
+        if late or any(market.is_live for market in self._markets.values()):
+            why = f"an event ends at {late[0].ts_ns}, after {self.tape.now_ns}" if late else "prices have been fed already"
+            raise InvalidInput("the venue's past", why=why, fix="give it first, and only what is over")
+        for name, market in self._markets.items():
+            own = [bar for bar in bars if bar.instrument == name]
+            market.klines.remember(own, market.spec.tick_value_e8, self.tape.now_ns)
+            closes = {bar.ts_ns: bar.close_ticks for bar in own}
+            for rate in rates:
+                if rate.instrument == name:
+                    mark_e8 = closes.get(rate.ts_ns, 0) * market.spec.tick_e8
+                    market.fundings.append(FundingRow(name, rate.ts_ns, rate.rate_e8, mark_e8))
 
     def bar_steps(self, bar: BarClosed, steps: int) -> list[PriceStep]:
         """A recorded bar as prices to feed: along `market.path`, evenly in time, its volume in even shares.

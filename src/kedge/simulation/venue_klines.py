@@ -1,19 +1,26 @@
 """Klines of one instrument, built from its trades.
 
-Rules: a trade touches the open minute alone; longer intervals absorb minutes as they close. A minute without trades closes flat at
+Rules: a trade touches the open minute alone; each interval absorbs the one it is made of (`_MADE_OF`) as that closes, so that a minute
+costs little; what is forming is put together when somebody asks. A minute without trades closes flat at
 the last price with no volume. Each kline is confirmed once, when time reaches its end. A silence longer than the minutes kept
 leaves a gap instead of inventing them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
+from kedge.domain.events import BarClosed
 from kedge.domain.instrument import InstrumentId
 from kedge.simulation.venue_types import KLINE_INTERVALS, MINUTE_NS, KlineRow
 
 _HOURS = 24
+_MADE_OF: Final = {
+    "3": "1", "5": "1", "15": "5", "30": "15", "60": "30", "120": "60", "240": "120", "360": "120", "720": "360", "D": "720",
+}  # fmt: skip
+_GROW_INTO: Final = {child: [name for name, of in _MADE_OF.items() if of == child] for child in KLINE_INTERVALS}
 
 
 @dataclass(slots=True)
@@ -37,6 +44,10 @@ class _Candle:
         self.turnover += minute.turnover
         self.trade_ns = max(self.trade_ns, minute.trade_ns)
 
+    def begun_at(self, start_ns: int) -> _Candle:
+        """The same as the first part of one that starts then."""
+        return _Candle(start_ns, self.open, self.high, self.low, self.close, self.volume, self.turnover, self.trade_ns)
+
     def row(self, instrument: InstrumentId, interval: str, confirm: bool) -> KlineRow:
         end_ns = self.start_ns + KLINE_INTERVALS[interval]
         return KlineRow(
@@ -56,6 +67,21 @@ class Klines:
         self._minute: _Candle | None = None
         self._forming: dict[str, _Candle] = {}
         self._day: tuple[int, int, int, int, int] | None = None
+
+    def remember(self, bars: Iterable[BarClosed], tick_value_e8: int, until_ns: int) -> None:
+        """Take over bars of before the first trade, which comes after `until_ns`: klines of their length and of those made of them.
+
+        Others stay unknown. Turnover is not recorded: the volume at the mean of the four prices stands for it.
+        """
+        for bar in bars:
+            prices = (bar.open_ticks, bar.high_ticks, bar.low_ticks, bar.close_ticks)
+            turnover = bar.volume_lots * sum(prices) // len(prices) * tick_value_e8
+            candle = _Candle(bar.open_ts_ns, *prices, bar.volume_lots, turnover, bar.ts_ns - 1)
+            self._close_forming(bar.open_ts_ns)
+            for interval, length in KLINE_INTERVALS.items():
+                if length == bar.ts_ns - bar.open_ts_ns:
+                    self._grow(interval, candle, bar.ts_ns)
+        self._close_forming(until_ns)
 
     def trade(self, price_ticks: int, qty_lots: int, value_e8: int, ts_ns: int) -> None:
         """Take a trade; `roll` has been called for its time."""
@@ -103,15 +129,12 @@ class Klines:
         minute = self._minute
         if minute is None:
             return None
-        length = KLINE_INTERVALS[interval]
-        candle = self._forming.get(interval)
-        if candle is None:
-            start_ns = minute.start_ns - minute.start_ns % length
-            candle = _Candle(start_ns, minute.open, minute.high, minute.low, minute.close, minute.volume, minute.turnover, minute.trade_ns)
-        elif minute.volume:
-            candle = _Candle(
-                candle.start_ns, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.turnover, candle.trade_ns
-            )
+        parts = self._parts(interval)
+        first = parts[0] if parts else minute
+        candle = first.begun_at(first.start_ns - first.start_ns % KLINE_INTERVALS[interval])
+        for part in parts[1:]:
+            candle.absorb(part)
+        if parts and minute.volume:
             candle.absorb(minute)
         return candle.row(self.instrument, interval, False)
 
@@ -124,7 +147,7 @@ class Klines:
             volume, turnover = sum(h.volume_lots for h in hours), sum(h.turnover_e8 for h in hours)
             self._day = (first, max(highs, default=0), min(lows, default=1 << 62), volume, turnover)
         first, high, low, volume, turnover = self._day
-        candles = [c for c in (self._forming.get("60"), self._minute) if c is not None]
+        candles = [*self._parts("60"), *([self._minute] if self._minute is not None else [])]
         if not candles:
             return first, high, low, volume, turnover
         return (
@@ -142,28 +165,43 @@ class Klines:
             return minutes[-min(60, len(minutes))].open_ticks
         return self._minute.open if self._minute else 0
 
+    def _parts(self, interval: str) -> list[_Candle]:
+        """What has closed within the open kline of an interval, oldest first; the open minute is not among it."""
+        found: list[_Candle] = []
+        name: str | None = interval
+        while name is not None:
+            if (candle := self._forming.get(name)) is not None:
+                found.append(candle)
+            name = _MADE_OF.get(name)
+        return found
+
     def _close(self, minute: _Candle) -> list[KlineRow]:
-        end_ns = minute.start_ns + MINUTE_NS
-        final = [self._keep(minute.row(self.instrument, "1", True))]
-        for interval, length in KLINE_INTERVALS.items():
-            if interval == "1":
-                continue
-            candle = self._forming.get(interval)
+        return self._grow("1", minute, minute.start_ns + MINUTE_NS)
+
+    def _grow(self, interval: str, done: _Candle, end_ns: int) -> list[KlineRow]:
+        """Keep a kline that has closed, and let it grow into those it is a part of; everything that closed with it, shorter ones first."""
+        final = [self._keep(done.row(self.instrument, interval, True))]
+        for name in _GROW_INTO[interval]:
+            length = KLINE_INTERVALS[name]
+            candle = self._forming.get(name)
             if candle is None:
-                start_ns = minute.start_ns - minute.start_ns % length
-                candle = self._forming[interval] = _Candle(start_ns, minute.open, minute.high, minute.low, minute.close)
-            candle.absorb(minute)
+                candle = self._forming[name] = done.begun_at(done.start_ns - done.start_ns % length)
+            else:
+                candle.absorb(done)
             if end_ns % length == 0:
-                del self._forming[interval]
-                final.append(self._keep(candle.row(self.instrument, interval, True)))
+                del self._forming[name]
+                final += self._grow(name, candle, end_ns)
         return final
 
-    def _close_forming(self, until_ns: int) -> Iterator[KlineRow]:
+    def _close_forming(self, until_ns: int) -> list[KlineRow]:
         """After a long silence: what was forming ends where it stood."""
-        for interval, candle in list(self._forming.items()):
-            if candle.start_ns + KLINE_INTERVALS[interval] <= until_ns:
+        final: list[KlineRow] = []
+        for interval, length in KLINE_INTERVALS.items():
+            candle = self._forming.get(interval)
+            if candle is not None and candle.start_ns + length <= until_ns:
                 del self._forming[interval]
-                yield self._keep(candle.row(self.instrument, interval, True))
+                final += self._grow(interval, candle, candle.start_ns + length)
+        return final
 
     def _keep(self, row: KlineRow) -> KlineRow:
         rows = self.closed[row.interval]

@@ -175,8 +175,15 @@ class Market:
         self._premium_sum += (above - below) * E8 // self.index_e8 * weight
         self._premium_weight += weight
 
+    def feed_rate(self, rate_e8: int | None) -> None:
+        """Fix the rate that settles next, or None to work it out again; a ticker tells a change at once."""
+        if rate_e8 != self.fed_rate_e8:
+            self.next_ticker_ns = 0
+        self.fed_rate_e8, self.is_moved = rate_e8, True
+
     def funded(self, row: FundingRow) -> None:
-        """A settlement happened; the next interval begins."""
+        """A settlement happened; the next interval begins, and a ticker tells it at once."""
+        self.next_ticker_ns = 0
         self.fundings.append(row)
         self.next_funding_ns += self.spec.funding_interval_ns
         self._premium_sum = self._premium_weight = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -135,5 +137,37 @@ def test_where_nothing_is_built_the_page_names_the_command(tmp_path: Path) -> No
         answer = await client.ask("/chart")
         assert (answer.status, "make web" in answer.text) == (200, True)
         assert "<script" not in answer.text
+
+    served(tmp_path, then, follow=False)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"this is not HTTP\r\n\r\n", 400),
+        (b"FETCH / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+        (b"GET /" + b"a/" * 40_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"a" * 300 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+        (b"GET /api/v1/runs/" + b"%F0%9F%98%80" * 100 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+        (b"GET /api/v1/runs/a%00b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+        (b"GET /a%00b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+        (b"TRACE / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 405),
+        (b"OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 404),
+    ],
+    ids=lambda value: None if isinstance(value, int) else value[:30].decode(),
+)
+def test_whatever_comes_in_is_answered_with_a_problem(tmp_path: Path, request_: bytes, status: int) -> None:
+    async def then(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(request_)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        body = json.loads(await reader.readexactly(length))
+        writer.close()
+        assert (int(head.split()[1]), body["status"], bool(body["fix"])) == (status, status, True)
+        assert "content-type: application/problem+json" in head
+        for name, value in HEADERS.items():
+            assert f"{name}: {value}".lower() in head
 
     served(tmp_path, then, follow=False)

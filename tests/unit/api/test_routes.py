@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from kedge.api import schemas
+from kedge.api import documents, schemas
 from kedge.api.routes_stores import trace_document
 from kedge.governance.lineage import Trace
 from kedge.ops.trader_status import write_trader_status
+from kedge.storage.model_store import Aliases, ModelStore
 
 from ..services.lineage_world import a_model, keep_model, model_run, stocked
 from ..services.replica_runs import Live
@@ -248,6 +249,47 @@ def test_a_model_that_was_altered_is_listed_with_its_problem(tmp_path: Path) -> 
     served(tmp_path, then, follow=False)
 
 
+def test_a_model_file_is_read_once_and_again_when_it_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = stocked(tmp_path)
+    loaded = []
+    load = ModelStore.load
+
+    def counted(self: ModelStore, sha256: str) -> Any:
+        loaded.append(sha256)
+        return load(self, sha256)
+
+    monkeypatch.setattr(ModelStore, "load", counted)
+
+    async def then(client: Client) -> None:
+        first = (await client.get("/api/v1/models"))["items"]
+        assert (await client.get("/api/v1/models"))["items"] == first
+        await client.get(f"/api/v1/search?q={good[:8]}")
+        assert loaded == [good]
+        path = tmp_path / "models" / good / "model.json"
+        path.write_bytes(path.read_bytes()[:-1])
+        assert "other bytes" in (await client.get("/api/v1/models"))["items"][0]["problem"]
+        path.unlink()
+        assert (await client.get("/api/v1/models"))["items"] == [] or (await client.get("/api/v1/models"))["items"][0]["problem"]
+
+    served(tmp_path, then, follow=False)
+
+
+def test_an_alias_that_goes_to_another_version_is_shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MODEL_FRESH_S", 0.0)
+
+    async def then(client: Client) -> None:
+        before = (await client.get("/api/v1/overview"))["model"]
+        assert before["alias"] == "champion"
+        copy = Aliases(aliases={before["name"]: {"challenger": 1}}, versions={before["name"]: {"1": before["sha256"]}})
+        ModelStore(state / "models").set_aliases(copy)
+        try:
+            assert (await client.get("/api/v1/overview"))["model"] == {**before, "alias": "challenger"}
+        finally:
+            (state / "models" / "aliases.json").unlink()
+
+    served(state, then)
+
+
 def test_the_models_check_degrades_health_and_no_more(tmp_path: Path) -> None:
     stocked(tmp_path)
 
@@ -287,5 +329,7 @@ def test_a_defect_is_a_problem_without_a_traceback(state: Path, monkeypatch: pyt
         answer = await client.ask("/api/v1/overview")
         assert (answer.status, answer.body["code"]) == (500, "INTERNAL")
         assert "secret" not in answer.text
+        assert answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cache-Control"] == "no-store"
 
     served(state, then)

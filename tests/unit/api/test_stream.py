@@ -132,6 +132,67 @@ def test_resume_goes_on_after_the_last_heartbeat_and_a_foreign_place_begins_anew
     live_world(tmp_path, then)
 
 
+def test_a_heartbeat_names_no_record_that_was_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int | None, int]] = []
+    send = stream.Stream._send
+
+    async def watched(self: stream.Stream, topic: str, type_: str, data: dict[str, Any], **more: Any) -> None:
+        if topic == "overview":  # while the last topic is sent, the market goes on
+            live.step(bar(self._follower.seq))
+            while self._follower.seq < live.journal.count - 1:
+                await asyncio.sleep(0.01)
+        if topic == "heartbeat":
+            told.append((more["seq"], self._told["candles"] or 0))
+        await send(self, topic, type_, data, **more)
+
+    async def then(client: Client, world: Live) -> None:
+        nonlocal live
+        live = world
+        monkeypatch.setattr(stream.Stream, "_send", watched)
+        async with listening(client) as one:
+            await one.subscribe("candles", "overview")
+            await one.until("heartbeat")
+            await one.until("heartbeat")
+        assert all(seq == known for seq, known in told)
+
+    live: Live
+    live_world(tmp_path, then)
+
+
+def test_other_topics_may_be_chosen_while_news_are_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = stream.Stream._send
+    held = asyncio.Event()
+
+    async def slow(self: stream.Stream, topic: str, *rest: Any, **more: Any) -> None:
+        if topic == "fills":
+            held.set()
+            while "fills" in self._told:
+                await asyncio.sleep(0.01)
+        await send(self, topic, *rest, **more)
+
+    async def then(client: Client, live: Live) -> None:
+        monkeypatch.setattr(stream.Stream, "_send", slow)
+        async with listening(client) as one:
+            await one.subscribe("fills", "candles")
+            await held.wait()
+            await one.subscribe("orders")
+            assert (await one.until("orders")).type == "snapshot"
+            assert (await one.until("heartbeat")).type == "heartbeat"
+
+    live_world(tmp_path, then)
+
+
+def test_another_address_has_no_stream(tmp_path: Path) -> None:
+    async def then(client: Client) -> None:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.session.ws_connect(f"{client.url}/ws/v2")
+        assert refused.value.status == 404
+        assert refused.value.headers is not None
+        assert refused.value.headers["Content-Type"] == "application/problem+json"
+
+    served(tmp_path, then, follow=False)
+
+
 def test_who_was_away_too_long_gets_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "DELTA_ROWS", 5)
 
@@ -279,7 +340,7 @@ def test_more_clients_than_there_is_room_for_are_turned_away(tmp_path: Path, mon
             await one.until("overview")
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await client.session.ws_connect(f"{client.url}/ws/v1")
-            assert refused.value.status == 403
+            assert refused.value.status == 503
         await client.until(lambda: not client.server.follower.listeners)
         async with listening(client) as two:
             await two.subscribe("overview")

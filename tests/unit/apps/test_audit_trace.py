@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import kedge as kedge_package
 from kedge.apps.audit_tree import HISTORY_MAX, RECOMPUTED_MAX, recomputed_lines, tree_lines, utc_text
 from kedge.governance.lineage import Moment, Node, NodeKind, Proof, Recomputed, Trace, key_of
 from kedge.services.lineage import LineageStores, trace
@@ -98,16 +100,39 @@ def test_no_orphans_is_said_and_an_orphan_is_a_finding(copied: tuple[Path, str, 
     assert answer.out.splitlines()[-1] == "1 orphans in 1 runs"
 
 
-def test_a_plain_trace_pays_for_no_compiler_and_no_learning_library(ran: tuple[Path, str, str]) -> None:
+def test_a_plain_trace_pays_for_no_compiler_no_learning_library_and_no_configuration_that_nobody_wrote(
+    ran: tuple[Path, str, str], tmp_path: Path
+) -> None:
     code = (
         "import sys; from kedge.apps.cli import main; code = main(); "
-        "heavy = {'numba', 'lightgbm', 'sklearn', 'mlflow', 'pyarrow', 'polars'} & set(sys.modules); "
+        "heavy = {'numba', 'lightgbm', 'sklearn', 'mlflow', 'pyarrow', 'polars', 'pydantic', 'cryptography', 'numpy'} & set(sys.modules); "
         "print(sorted(heavy), file=sys.stderr); "
         "raise SystemExit(code)"
     )
     command = [sys.executable, "-c", code, "audit", "trace", "f9", "--state-dir", str(ran[0]), "--json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    known = {name: value for name, value in os.environ.items() if not name.startswith("KEDGE_") or name == "KEDGE_CACHE_DIR"}
+    environment = {**known, "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(Path(kedge_package.__file__).parents[1])}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert (done.returncode, done.stderr) == (0, "[]\n")
+
+
+def test_a_replay_whose_model_is_altered_or_gone_says_so(copied: tuple[Path, str, str]) -> None:
+    state, model, run = copied
+    assert kedge("replay", run, "--state-dir", state, "--json").json["equal"] is True
+    path = state / "models" / model / "model.json"
+    path.write_bytes(path.read_bytes().replace(b'"seed":7', b'"seed":8'))
+    assert refused(kedge("replay", run, "--state-dir", state, "--json")) == (1, "INTEGRITY")
+    shutil.rmtree(state / "models")
+    assert refused(kedge("replay", run, "--state-dir", state, "--json")) == (3, "NOT_FOUND")
+
+
+def test_a_run_that_cannot_be_read_is_an_orphan_of_its_own(copied: tuple[Path, str, str]) -> None:
+    state, _, run = copied
+    (state / "runs" / "broken").mkdir()
+    (state / "runs" / "broken" / "journal.sqlite").write_bytes(b"no journal" * 1_000)
+    answer = kedge("audit", "orphans", "--state-dir", state, "--json")
+    assert (answer.code, answer.json["count"]) == (9, 1)
+    assert {one["run_id"]: one["count"] for one in answer.json["runs"]} == {run: 0, "broken": 1}
 
 
 def test_long_lives_are_cut_and_an_open_group_is_said() -> None:

@@ -16,18 +16,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.builders import walk
 from tests.unit.apps.market_files import Answer, bars_file, funding_file, kedge, refused
 from tests.unit.venues.exchange.test_server import BTC, make_server
 
 from kedge.apps import exit_codes
+from kedge.apps.exchange_build import Options, build_server
 from kedge.apps.exchange_file import Running, count_start, exchange_lock, read_running, remove_running, write_running
-from kedge.apps.exchange_market import FUNDING_CAP_E8, Followed, Played, chosen_market
+from kedge.apps.exchange_market import FUNDING_CAP_E8, Followed, Played, chosen_market, parse_span
 from kedge.domain.errors import InvalidConfig, InvalidInput
 from kedge.domain.events import BarClosed
 from kedge.ops.config import Config, load_config
 from kedge.ops.paper_keys import load_or_create_paper_keys, paper_key, paper_keys_file
+from kedge.services.market_span import Span
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -263,9 +266,9 @@ def test_a_file_across_a_change_of_tick_is_refused_before_anything_is_served(tmp
     lines += [f"{change_ms + n * 300_000},100.00,100.10,99.90,100.00,50" for n in range(-3, 3)]
     file = tmp_path / "bybit-linear-SOLUSDT-5m.csv"
     file.write_text("\n".join(lines) + "\n")
-    with pytest.raises(InvalidInput, match="tick or lot of bybit-linear:SOLUSDT change at 2024-04-06") as told:
+    with pytest.raises(InvalidInput, match="tick or lot of bybit-linear:SOLUSDT change: .* from 2024-04-06") as told:
         chosen_market(config(tmp_path), f"replay:{file}", bars=None, funding=(), symbols=())
-    assert "cut the file" in told.value.fix
+    assert "--from or --to" in told.value.fix
 
 
 @pytest.mark.parametrize(
@@ -305,3 +308,85 @@ def test_starts_are_counted_so_that_no_id_comes_twice(tmp_path: Path) -> None:
     assert [count_start(tmp_path) for _ in range(3)] == [0, 1, 2]
     (tmp_path / "paper" / "starts").write_text("garbage")
     assert count_start(tmp_path) == 0
+
+
+# a part of a market ---------------------------------------------------------------------------------------------------
+
+
+def hours(folder: Path, count: int = 12) -> Path:
+    lines = ["ts,open,high,low,close,volume"]
+    lines += [f"{1_704_067_200_000 + n * 3_600_000},{40_000 + n},{40_001 + n},{39_999 + n},{40_000 + n},50" for n in range(count)]
+    file = folder / "bybit-linear-BTCUSDT-1h.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_a_replay_begins_and_ends_where_it_is_told_and_remembers_what_was_before(tmp_path: Path) -> None:
+    span = parse_span("2024-01-01T04:00:00Z", "2024-01-01 09:00", 3)
+    played = chosen_market(config(tmp_path), f"replay:{hours(tmp_path)}", bars=None, funding=(), symbols=(), span=span)
+    assert isinstance(played, Played)
+    opened = [event.open_ts_ns for event in played.events if isinstance(event, BarClosed)]
+    assert [(at - 1_704_067_200 * 10**9) // (3_600 * 10**9) for at in opened] == [4, 5, 6, 7, 8]
+    assert len(played.past) == 3
+    assert played.start_ts_ns == opened[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("soon", None, 0), "--from is 'soon'"),
+        ((None, "2024-13-01", 0), "--to is '2024-13-01'"),
+        (("2024-01-02", "2024-01-01", 0), "nothing lies between them"),
+        ((None, None, -1), "--history is -1"),
+        ((None, None, 10_001), "--history is 10001"),
+    ],
+)
+def test_a_span_that_cannot_be_is_refused(arguments: tuple[str | None, str | None, int], words: str) -> None:
+    with pytest.raises(InvalidInput) as told:
+        parse_span(*arguments)
+    assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("market", "span", "words"),
+    [
+        ("synthetic", Span(from_ts_ns=1), "--from or --to with --market synthetic"),
+        ("live", Span(history_bars=5), "--history 5 with --market live"),
+    ],
+)
+def test_a_market_without_a_recorded_past_refuses_a_span(tmp_path: Path, market: str, span: Span, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        chosen_market(config(tmp_path), market, bars=None, funding=(), symbols=("BTCUSDT",), span=span)
+
+
+def test_the_past_is_answered_over_rest_and_was_never_played(tmp_path: Path) -> None:
+    span = parse_span("2024-01-01T08:00:00Z", None, 5)
+    funding = tmp_path / "funding-bybit-linear-BTCUSDT.csv"
+    funding.write_text("ts,funding_rate,symbol\n1704096000000,0.0001,BTCUSDT\n")
+    chosen = chosen_market(config(tmp_path), f"replay:{hours(tmp_path)}", bars=None, funding=(funding,), symbols=(), span=span)
+    options = Options("127.0.0.1", 0, 1, 0, False, True, steps=4)
+    server = build_server(config(tmp_path), chosen, options, load_or_create_paper_keys(tmp_path), None, 0)
+
+    async def asked() -> tuple[Any, Any]:
+        port = await server.start("127.0.0.1", 0)
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                query = {"category": "linear", "symbol": "BTCUSDT"}
+                async with session.get("/v5/market/kline", params={**query, "interval": "60", "limit": "9"}) as answer:
+                    klines = (await answer.json())["result"]["list"]
+                async with session.get("/v5/market/funding/history", params=query) as answer:
+                    return klines, (await answer.json())["result"]["list"]
+        finally:
+            await server.close()
+
+    klines, rates = asyncio.run(asked())
+    at = 1_704_067_200_000
+    assert [(int(row[0]) - at) // 3_600_000 for row in klines] == [8, 7, 6, 5, 4, 3]
+    assert [row[4] for row in klines[1:]] == ["40007.0", "40006.0", "40005.0", "40004.0", "40003.0"]
+    assert [(row["fundingRateTimestamp"], row["fundingRate"]) for row in rates] == [("1704096000000", "0.0001")]
+
+
+def test_a_bar_is_played_in_at_least_four_prices(tmp_path: Path) -> None:
+    answer = kedge("exchange", "serve", "--steps", 3, "--state-dir", tmp_path, "--json")
+    assert refused(answer) == (4, "INVALID_INPUT")
+    assert "--steps is 3" in answer.json["title"]

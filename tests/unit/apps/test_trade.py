@@ -17,8 +17,8 @@ import pytest
 from aiohttp import web
 
 from kedge.apps import trade, trade_process
-from kedge.apps.exchange import Options as ExchangeOptions
-from kedge.apps.exchange import build_server
+from kedge.apps.exchange_build import Options as ExchangeOptions
+from kedge.apps.exchange_build import build_server
 from kedge.apps.exchange_market import chosen_market
 from kedge.apps.exit_codes import CONFLICT, exit_code_for
 from kedge.apps.system import INBOX_NAME
@@ -29,10 +29,10 @@ from kedge.apps.trade_process import TraderProcess, was_ended
 from kedge.apps.trade_report import streams_down
 from kedge.apps.trade_run_folder import find_or_make_run, unfinished, was_taken
 from kedge.apps.up_parts import POLICY
+from kedge.domain.compliance import compliance_id
 from kedge.domain.errors import IntegrityError, InvalidInput, MarketGone, VenueUnavailable
 from kedge.domain.events import BooksDiffer, Command, CommandGiven, RunEnded
 from kedge.ops.config import Config, load_config
-from kedge.ops.logs import compliance_id
 from kedge.ops.paper_keys import load_or_create_paper_keys
 from kedge.ops.trader_status import read_trader_status, trader_lock
 from kedge.services.inbox import Inbox

@@ -24,7 +24,7 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from kedge.apps import up, up_parts, up_screen
+from kedge.apps import up, up_parts, up_plan, up_screen
 from kedge.apps.cli import main
 from kedge.apps.exchange_file import Running, exchange_lock, write_running
 from kedge.apps.system import INBOX_NAME
@@ -32,6 +32,7 @@ from kedge.apps.system_loop import Stopping
 from kedge.apps.up_parts import Plan
 from kedge.apps.up_screen import Screen, ask, is_flat, line, risk_in_words, warnings
 from kedge.domain.events import Command
+from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.ops import state_folder
 from kedge.ops.health_file import SERVER, SUPERVISOR, read_health_file, write_health_file
 from kedge.ops.status_file import up_lock
@@ -39,11 +40,15 @@ from kedge.ops.trader_status import trader_lock, write_trader_status
 from kedge.services import live
 from kedge.services.inbox import Inbox
 from kedge.services.supervisor_child import ChildSpec
+from kedge.services.training import synthetic_dataset
 
 from .market_files import bars_file, kedge, refused
+from .model_world import keep_model
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WAIT_S = 20.0
+RULE = ("--strategy", "trend")
+"""What trades where the test is about processes: a rule needs no training."""
 FUNNEL = {"bars": 4, "gaps": 0, "signals": 3, "sized": 3, "vetoed": {"STALE": 1}, "sent": 2, "refused": {}, "filled": 2}
 FIGURES: dict[str, Any] = {
     "run_id": "paper-1",
@@ -127,7 +132,7 @@ def interrupt() -> None:
 
 def test_the_end_of_the_traders_work_ends_it_with_the_last_figures(state: Path, tiny: Callable[..., None]) -> None:
     tiny(seconds=0.5)
-    answer = kedge("up", "--port", 0, "--state-dir", state, "--json")
+    answer = kedge("up", *RULE, "--port", 0, "--state-dir", state, "--json")
     assert answer.code == 0
     assert (answer.json["schema"], answer.json["outcome"], answer.json["fills"]) == ("kedge/up/v1", "ended", 2)
     rows = read_health_file(state, SUPERVISOR, datetime.now(UTC))["children"]
@@ -139,7 +144,7 @@ def test_the_end_of_the_traders_work_ends_it_with_the_last_figures(state: Path, 
 def test_a_signal_stops_it_and_a_pipe_gets_lines(state: Path, tiny: Callable[..., None]) -> None:
     tiny(positions=[POSITION])
     later(interrupt, lambda: (state / "trader.json").exists())
-    answer = kedge("up", "--port", 0, "--state-dir", state)
+    answer = kedge("up", *RULE, "--port", 0, "--state-dir", state)
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert lines[-2].startswith("stopped: 2 fills, 1 round trips, equity 100,123.45, ")
@@ -148,7 +153,7 @@ def test_a_signal_stops_it_and_a_pipe_gets_lines(state: Path, tiny: Callable[...
 
 def test_what_a_restart_cannot_mend_ends_it_with_the_reason(state: Path, tiny: Callable[..., None]) -> None:
     tiny(code="import sys\nprint('error  wrong key')\nsys.exit(7)")
-    answer = kedge("up", "--port", 0, "--state-dir", state, "--json")
+    answer = kedge("up", *RULE, "--port", 0, "--state-dir", state, "--json")
     assert refused(answer) == (1, "CHILD_GIVEN_UP")
     assert "trader" in answer.json["title"]
     assert "wrong key" in answer.json["why"]
@@ -157,7 +162,7 @@ def test_what_a_restart_cannot_mend_ends_it_with_the_reason(state: Path, tiny: C
 def test_stopped_before_a_trader_began_it_says_so(state: Path, tiny: Callable[..., None]) -> None:
     tiny(code="import time\ntime.sleep(60)")
     later(interrupt, lambda: (state / "supervisor.json").exists())
-    answer = kedge("up", "--port", 0, "--state-dir", state)
+    answer = kedge("up", *RULE, "--port", 0, "--state-dir", state)
     assert (answer.code, answer.out.splitlines()[-1]) == (0, "stopped before the trader began")
 
 
@@ -190,7 +195,7 @@ def test_a_taken_port_is_named_with_its_remedy(state: Path) -> None:
         held.bind(("127.0.0.1", 0))
         held.listen()
         port = held.getsockname()[1]
-        answer = kedge("up", "--port", port, "--state-dir", state, "--json")
+        answer = kedge("up", *RULE, "--port", port, "--state-dir", state, "--json")
     assert refused(answer) == (6, "CONFLICT")
     assert f"port {port}" in answer.json["title"]
     assert "--port" in answer.json["fix"]
@@ -198,14 +203,14 @@ def test_a_taken_port_is_named_with_its_remedy(state: Path) -> None:
 
 def test_a_second_one_on_the_same_state_is_refused(state: Path) -> None:
     with up_lock(state):
-        answer = kedge("up", "--port", 0, "--state-dir", state, "--json")
+        answer = kedge("up", *RULE, "--port", 0, "--state-dir", state, "--json")
     assert refused(answer) == (6, "CONFLICT")
 
 
 def test_a_full_disk_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(free=state_folder.DISK_FREE_MIN_BYTES - 1)
     monkeypatch.setattr(state_folder, "shutil", SimpleNamespace(disk_usage=lambda _: full))
-    answer = kedge("up", "--port", 0, "--state-dir", state, "--json")
+    answer = kedge("up", *RULE, "--port", 0, "--state-dir", state, "--json")
     assert refused(answer) == (4, "INVALID_INPUT")
     assert "199 MiB free" in answer.json["title"]
 
@@ -255,7 +260,7 @@ def test_every_option_reaches_the_process_that_needs_it(state: Path, tmp_path: P
 def test_a_recorded_market_gives_its_interval_and_the_walls_speed_waits_for_nobody(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = planned(state, monkeypatch, "--market", f"replay:{bars_file(tmp_path, count=30)}", "--speed", "1", "--bars", "5")
+    found = planned(state, monkeypatch, "--market", f"replay:{bars_file(tmp_path, count=30)}", *RULE, "--speed", "1", "--bars", "5")
     exchange, trader = " ".join(found["exchange"]), " ".join(found["trader"])
     assert "--interval 5m" in trader
     assert "--instrument BTCUSDT --strategy" in trader
@@ -344,7 +349,7 @@ def test_an_earlier_systems_figures_are_never_shown_as_this_ones(state: Path, ti
     (state / "trader.json").write_text((state / "trader.json").read_text().replace(f'"pid":{os.getpid()}', '"pid":1'))
     tiny(code="import time\ntime.sleep(60)")
     later(interrupt, lambda: (state / "supervisor.json").exists())
-    answer = kedge("up", "--port", 0, "--state-dir", state)
+    answer = kedge("up", *RULE, "--port", 0, "--state-dir", state)
     assert "paper-old" not in answer.out
     assert answer.out.splitlines()[-1] == "stopped before the trader began"
 
@@ -444,7 +449,7 @@ def on_a_terminal(state: Path, monkeypatch: pytest.MonkeyPatch, answers: list[st
         for name, value in (("TERM", "xterm-256color"), ("NO_COLOR", "1"), ("COLUMNS", "160"), ("LINES", "60")):
             monkeypatch.setenv(name, value)
         later(interrupt, lambda: "Positions (1)" in shown.getvalue())
-        code = main(["up", "--port", "0", "--state-dir", str(state)])
+        code = main(["up", *RULE, "--port", "0", "--state-dir", str(state)])
     os.close(ours)
     assert given == []
     return code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
@@ -454,7 +459,7 @@ def test_a_terminal_gets_the_view_and_may_go_on_or_leave(state: Path, tiny: Call
     tiny(positions=[POSITION])
     code, text = on_a_terminal(state, monkeypatch, ["go on", "leave"])
     assert code == 0
-    for words in ("PAPER · SYNTHETIC · paper-1", "risk state: running", "Positions (1)", "Last decisions", "Ctrl-C stops", "health http"):
+    for words in ("PAPER · SYNTHETIC · paper-1", "risk state: running", "Positions (1)", "Last decisions", "dashboard http"):
         assert words in text
     assert "stopped: 2 fills" in text
     assert not (state / INBOX_NAME).exists()
@@ -496,14 +501,87 @@ def test_it_says_when_it_is_ready(state: Path, tiny: Callable[..., None], monkey
     server = Handler()
     server.start()
     port = server.listening.getsockname()[1]
-    monkeypatch.setattr(up, "check_free", lambda _: port)
+    monkeypatch.setattr(up_plan, "check_free", lambda _: port)
     later(interrupt, lambda: len(asked) >= 3)
-    answer = kedge("up", "--port", port, "--state-dir", state)
+    answer = kedge("up", *RULE, "--port", port, "--state-dir", state)
     server.listening.close()
-    assert re.search(rf"^ready after [\d.]+ s: http://127\.0\.0\.1:{port}/health$", answer.out, re.MULTILINE)
+    url = rf"http://127\.0\.0\.1:{port}"
+    assert re.search(rf"^ready after [\d.]+ s: dashboard {url}, health {url}/health$", answer.out, re.MULTILINE)
     assert len(asked) >= 3
 
 
 def test_late_compilations_are_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(up_screen, "late_compilations", lambda: ["law"])
     assert up_screen.alarms() == ["LATE_COMPILATION law"]
+
+
+# the model ------------------------------------------------------------------------------------------------------------
+
+
+def quarter(symbol: str, seed: int = 99) -> Any:
+    """Synthetic minutes of one symbol to learn from."""
+    spec = CATALOGUE[f"{VENUE}:{symbol}"][-1]
+    return synthetic_dataset([spec], seed=seed, bars=800, interval_ns=60 * 10**9, start_ts_ns=1_717_999_980 * 10**9)
+
+
+def test_a_model_trades_where_nothing_else_is_said(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text("demo: {instruments: [ETHUSDT]}\n")
+    sha256 = keep_model(state, quarter("ETHUSDT"), "demo-synthetic-1m")
+    found = planned(state, monkeypatch, "--config", config, "--param", "exposure_frac=0.05")
+    exchange, trader = " ".join(found["exchange"]), " ".join(found["trader"])
+    assert "--market synthetic" in exchange
+    assert "--instrument ETHUSDT --history 1000" in exchange
+    assert f"--strategy model --param model={sha256} exposure_frac=0.05" in trader
+    told = [json.loads(text)["body"] for text in (state / "logs" / "supervisor.jsonl").read_text().splitlines()]
+    assert f"model: demo-synthetic-1m/1 ({sha256[:12]}) from the local copy" in told
+
+
+def test_a_person_hears_on_stderr_which_model_it_is(
+    state: Path, tmp_path: Path, tiny: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text("demo: {instruments: [ETHUSDT]}\n")
+    sha256 = keep_model(state, quarter("ETHUSDT"), "mine")
+    tiny(seconds=0.3, model=sha256, model_version="mine/1", predictions=1_234)
+    answer = kedge("up", "--model", "mine@champion", "--port", 0, "--state-dir", state, "--config", config)
+    assert re.search(rf"^ *\d+\.\d s  model: mine/1 \({sha256[:12]}\) from the local copy$", answer.err, re.MULTILINE)
+    shown = up_screen.title({**FIGURES, "model": sha256, "model_version": "mine/1", "predictions": 1_234})
+    assert shown == f"PAPER · SYNTHETIC · paper-1 · mine/1 {sha256[:12]}, 1,234 predictions"
+    assert f"model mine/1 ({sha256[:12]}): 1234 predictions · kedge model show {sha256[:12]}" in answer.out
+
+
+def test_recorded_bars_are_traded_by_a_model_from_where_learning_ends(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = bars_file(tmp_path, count=30)
+    spec = CATALOGUE["bybit-linear:BTCUSDT"][-1]
+    learned = synthetic_dataset([spec], seed=99, bars=800, interval_ns=300 * 10**9, start_ts_ns=1_717_999_800 * 10**9)
+    sha256 = keep_model(state, learned, "five")
+    found = planned(state, monkeypatch, "--market", f"replay:{file}", "--param", f"model={sha256[:10]}")
+    exchange, trader = " ".join(found["exchange"]), " ".join(found["trader"])
+    assert "--from 2024-01-01T01:40:00Z --history 1000 --one-grid" in exchange
+    assert f"--interval 5m --on-stop leave --instrument BTCUSDT --strategy model --param model={sha256}" in trader
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--strategy", "trend", "--model", "a@champion"), "--model a@champion with --strategy trend"),
+        (("--model", "a@champion", "--param", "model=b@champion"), "--model a@champion and --param model=b@champion"),
+        (("--param", "exposure_frac=7"), "exposure_frac"),
+        (("--funding", "none.csv"), "--funding with --market synthetic"),
+    ],
+)
+def test_what_does_not_fit_a_model_is_refused_first(state: Path, arguments: tuple[str, ...], words: str) -> None:
+    answer = kedge("up", "--port", 0, "--state-dir", state, *arguments, "--json")
+    assert refused(answer) == (4, "INVALID_INPUT")
+    assert words in answer.json["title"]
+
+
+def test_a_configured_rule_is_what_trades(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text("strategy: {name: mean_reversion}\n")
+    found = planned(state, monkeypatch, "--config", config)
+    assert "--strategy mean_reversion" in " ".join(found["trader"])
+    assert "--history" not in " ".join(found["exchange"])

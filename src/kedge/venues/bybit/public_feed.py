@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from kedge.domain.errors import InvalidConfig, VenueUnavailable
-from kedge.domain.events import BarClosed, FeedGap
+from kedge.domain.events import BarClosed, FeedGap, FundingKnown
 from kedge.domain.instrument import Instrument
 from kedge.domain.units import NS_PER_MS, NS_PER_S
 from kedge.venues.bybit.bars import INTERVAL_NS, bar_from_kline
@@ -34,6 +34,7 @@ from kedge.venues.bybit.codec import (
 )
 from kedge.venues.bybit.public_feed_bars import BarLine
 from kedge.venues.bybit.public_feed_book import Quotes
+from kedge.venues.bybit.public_feed_funding import settled
 from kedge.venues.bybit.socket import Connection
 from kedge.venues.bybit.socket_words import ARGS_CHARACTERS_MAX, ping_words, read_answer, subscribe
 
@@ -43,12 +44,16 @@ BarHistory = Callable[[Instrument, int, int | None], Awaitable[Sequence[BarClose
 
 
 class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to subscribe. `interval` is the venue's word; `book_depth` 0 and False leave a topic out."""
+    """What to subscribe. `interval` is the venue's word; `book_depth` 0 and False leave a topic out.
+
+    `funding` has every settlement told as `FundingKnown`; it needs the tickers, which are then subscribed whatever `tickers` says.
+    """
 
     interval: str = "1"
     book_depth: int = 50
     tickers: bool = True
     trades: bool = True
+    funding: bool = False
     late_bar_s: float = 5.0
     watch_every_s: float = 1.0
 
@@ -77,7 +82,7 @@ class PublicFeed:
     history : callable
         Closed bars of an instrument from REST.
     tell : callable
-        Gets bars and gaps in order per instrument.
+        Gets bars and gaps in order per instrument, and settlements when they are asked for.
     """
 
     def __init__(
@@ -85,8 +90,9 @@ class PublicFeed:
         instruments: Sequence[Instrument],
         settings: FeedSettings,
         history: BarHistory,
-        tell: Callable[[BarClosed | FeedGap], None],
+        tell: Callable[[BarClosed | FeedGap | FundingKnown], None],
     ) -> None:
+        self._tell = tell
         self.settings = settings
         self.interval_ns = settings.interval_ns
         self.quotes = {record.venue_symbol: Quotes(record) for record in instruments}
@@ -108,7 +114,7 @@ class PublicFeed:
         """Every topic, bars first."""
         settings, symbols = self.settings, list(self.quotes)
         topics = [f"kline.{settings.interval}.{symbol}" for symbol in symbols]
-        topics += [f"tickers.{symbol}" for symbol in symbols if settings.tickers]
+        topics += [f"tickers.{symbol}" for symbol in symbols if settings.tickers or settings.funding]
         topics += [f"orderbook.{settings.book_depth}.{symbol}" for symbol in symbols if settings.book_depth]
         topics += [f"publicTrade.{symbol}" for symbol in symbols if settings.trades]
         if (size := sum(len(topic) + 3 for topic in topics)) > ARGS_CHARACTERS_MAX:
@@ -189,9 +195,12 @@ class PublicFeed:
         row = decode(frame.data, TickerData, frame.topic)
         quotes = self.quotes.get(row.symbol)
         if quotes is not None:
+            before = quotes.ticker
             quotes.on_ticker(row, is_snapshot=frame.type == "snapshot")
             if frame.ts_ms is not None:
                 self._saw(quotes, frame.ts_ms * NS_PER_MS)
+            if self.settings.funding and (fact := settled(before, quotes.ticker, quotes.instrument)) is not None:
+                self._tell(fact)
 
     def _on_trades(self, connection: Connection, frame: Frame) -> None:
         for row in decode_rows(frame.data, TradeData, frame.topic):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kedge.domain.errors import InvalidInput, NotFound, VenueUnavailable
-from kedge.domain.events import BarClosed, FundingSettled, OrderFilled
+from kedge.domain.events import BarClosed, FundingKnown, FundingSettled, OrderFilled
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.units import NS_PER_DAY, NS_PER_MS
 from kedge.domain.venue import LedgerEntry, VenueOrder, VenuePosition, VenueWallet
@@ -20,6 +20,7 @@ from kedge.venues.bybit.bars import bar_from_kline
 from kedge.venues.bybit.codec_numbers import optional_money_e8
 from kedge.venues.bybit.credentials import Credentials
 from kedge.venues.bybit.instruments import instrument_id_of, symbol_of
+from kedge.venues.bybit.public_feed_funding import rate_of_history
 from kedge.venues.bybit.rest import BybitRest
 from kedge.venues.bybit.venue_settings import VenueSettings
 
@@ -113,6 +114,12 @@ class VenueReads:
         if to_ts_ns > self.seen_data_ns():
             await self._ask_data_time(symbol)
         return await self._bars(self.records[symbol], from_ts_ns, to_ts_ns)
+
+    async def funding_rates(self, instrument: InstrumentId, from_ts_ns: int, to_ts_ns: int) -> list[FundingKnown]:
+        symbol = symbol_of(instrument)
+        await self._know({symbol})
+        rows = await self.rest.funding_history(symbol, max(0, from_ts_ns // NS_PER_MS + 1), to_ts_ns // NS_PER_MS)
+        return [rate_of_history(row, self.records[symbol]) for row in rows]
 
     async def wall_time_ns(self) -> int:
         return await self.rest.server_wall_ns()

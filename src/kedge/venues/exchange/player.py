@@ -25,7 +25,9 @@ from kedge.venues.exchange.prices_funding import FundingFeed
 
 STEPS_PER_BAR: Final = 16
 """Prices that a bar is played in; fewer where it holds fewer lots, so that every step trades."""
-_STEPS_MIN: Final = 4
+STEPS_MIN: Final = 4
+"""A path has four corners."""
+STEPS_MAX: Final = 64
 _PULSE_NS: Final = NS_PER_S // 10
 """Between steps that are far apart time is let pass this often (wall), so that klines close and tickers come on time."""
 
@@ -93,8 +95,8 @@ class Player:
         steps: int = STEPS_PER_BAR,
         wait_for: int = 0,
     ) -> None:
-        if steps < _STEPS_MIN:
-            raise InvalidInput(f"{steps} steps a bar", why="a path has four corners", fix=f"play at least {_STEPS_MIN}")
+        if steps < STEPS_MIN:
+            raise InvalidInput(f"{steps} steps a bar", why="a path has four corners", fix=f"play at least {STEPS_MIN}")
         self._hall, self._clock, self._funding, self._control = hall, clock, funding, control
         self._steps, self._wait_for = steps, wait_for
         self._instants = instants(events)
@@ -185,7 +187,7 @@ class Player:
         found = (
             (step.ts_ns, bar.instrument, step)
             for bar in bars
-            for step in venue.bar_steps(bar, min(self._steps, max(_STEPS_MIN, bar.volume_lots)))
+            for step in venue.bar_steps(bar, min(self._steps, max(STEPS_MIN, bar.volume_lots)))
         )
         return deque(sorted(found, key=lambda point: point[:2]))
 
@@ -197,6 +199,8 @@ class Player:
     async def _reach(self, ts_ns: int) -> None:
         """Let time reach an instant, through every settlement on the way."""
         while (due_ns := self._funding.due_ns) <= ts_ns:
+            self._funding.fix(self._hall.venue)
+            self._hall.publish()
             await self._until(due_ns)
             self._funding.settle(self._hall.venue)
             self._hall.publish()

@@ -50,24 +50,29 @@ class FundingFeed:
             if name in self._next:
                 self._set(venue, name)
 
-    def settle(self, venue: Venue) -> None:
-        """Settle everything due at `due_ns`, and go on to the next settlement."""
-        due_ns = self.due_ns
-        due = [name for name, at in self._next.items() if at == due_ns]
-        for name in due:
+    def fix(self, venue: Venue) -> None:
+        """Set the rates that settle at `due_ns`, for good: whoever hears of them before the settlement hears what will be charged."""
+        for name in self._due():
             if name in self._known and not self._set(venue, name):
                 self.missing += 1
                 venue.set_funding_rate(name, 0)
                 _log.warning(
                     "no funding rate of %s is recorded: 0 is charged",
                     name,
-                    extra={"kedge_fields": {"event": "funding_missing", "ts_ns": due_ns}},
+                    extra={"kedge_fields": {"event": "funding_missing", "ts_ns": self.due_ns}},
                 )
+
+    def settle(self, venue: Venue) -> None:
+        """Settle everything due at `due_ns`, whose rates have been fixed, and go on to the next settlement."""
+        due_ns, due = self.due_ns, self._due()
         venue.advance(due_ns)
         for name in due:
             self._next[name] += self._every[name]
         self.due_ns = min(self._next.values())
         self.foretell(venue)
+
+    def _due(self) -> list[InstrumentId]:
+        return [name for name, at in self._next.items() if at == self.due_ns]
 
     def _set(self, venue: Venue, name: InstrumentId) -> bool:
         """Set the next settlement's rate; False where the record does not hold it."""

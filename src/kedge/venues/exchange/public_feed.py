@@ -33,7 +33,7 @@ from kedge.venues.exchange.subscriptions import Audience, Topic
 from kedge.venues.exchange.texts import Grid
 
 KLINE_GAP_S: Final = 0.1
-"""Wall time between two frames of a bar that is not closed yet, in a market that runs faster than the wall."""
+"""Wall time between two frames of a bar that is not closed yet, or of a ticker, in a market that runs faster than the wall."""
 TRADES_MAX: Final = 1024
 """Trades that one frame may hold."""
 
@@ -64,7 +64,10 @@ class PublicFeed:
         self._tickers: dict[InstrumentId, dict[str, str]] = {}
         self._limits: dict[InstrumentId, str] = {}
         self._intervals: dict[InstrumentId, set[str]] = {}
-        self._kline_gap_s = KLINE_GAP_S if hall.speed > 1 else 0.0
+        self._gap_s = KLINE_GAP_S if hall.speed > 1 else 0.0
+        self._ticker_due_s: dict[InstrumentId, float] = {}
+        self._held_tickers: dict[InstrumentId, TickerRow] = {}
+        self._funding_told: dict[InstrumentId, tuple[int, int]] = {}
         self._kline_due_s: dict[tuple[InstrumentId, str], float] = {}
         self._held: dict[tuple[InstrumentId, str], KlineRow] = {}
 
@@ -90,8 +93,10 @@ class PublicFeed:
             self._hall.venue.watch_klines(instrument, self._intervals[instrument])
 
     def beat(self, now_s: float) -> None:
-        """Time passed: silent books of depth 1 are said again, and bars whose last change was held back are told."""
+        """Time passed: silent books of depth 1 are said again, and bars and tickers whose last change was held back are told."""
         self._tell([row for row in list(self._held.values()) if self._is_kline_due(row)])
+        for row in list(self._held_tickers.values()):
+            self._tell_ticker(row)
         if not self.is_stale:
             for streams in self._books_of.values():
                 for stream in streams:
@@ -144,7 +149,7 @@ class PublicFeed:
             return False
         self._held.pop(topic, None)
         if not row.confirm:
-            self._kline_due_s[topic] = now_s + self._kline_gap_s
+            self._kline_due_s[topic] = now_s + self._gap_s
         return True
 
     def _tell(self, rows: Sequence[KlineRow]) -> None:
@@ -178,7 +183,7 @@ class PublicFeed:
             return self._list_frame(name, [kline_json(row, self._grids[instrument]) for row in rows]) if rows else b""
         if topic.kind == "tickers":
             row = venue.ticker(instrument)
-            self._tell_ticker(row)
+            self._tell_ticker(row, now=True)
             return self._ticker_frame(name, "snapshot", self._tickers[instrument], row)
         if topic.kind == "priceLimit":
             self._tell_limits(instrument)
@@ -196,9 +201,18 @@ class PublicFeed:
             streams.append(stream)
         return stream
 
-    def _tell_ticker(self, row: TickerRow) -> None:
-        """Send the members that are not as they were last told."""
+    def _tell_ticker(self, row: TickerRow, *, now: bool = False) -> None:
+        """Send the members that are not as they were last told; where it is too soon, the newest row is kept for the next beat.
+
+        News of funding are told whatever the pace: a settlement must be known before the bar that closes with it.
+        """
         instrument, venue = row.instrument, self._hall.venue
+        now_s, funding = self._now_s(), (row.next_funding_ns, row.funding_rate_e8)
+        if not now and now_s < self._ticker_due_s.get(instrument, 0.0) and funding == self._funding_told.get(instrument):
+            self._held_tickers[instrument] = row
+            return
+        self._held_tickers.pop(instrument, None)
+        self._ticker_due_s[instrument], self._funding_told[instrument] = now_s + self._gap_s, funding
         grid = self._grids[instrument]
         topic = f"tickers.{grid.symbol}"
         told = self._tickers.get(instrument, {})

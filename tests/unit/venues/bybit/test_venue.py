@@ -28,7 +28,7 @@ from tests.unit.venues.bybit.wire_examples import (
 )
 
 from kedge.domain.errors import AccessRefused, InvalidConfig, InvalidInput, VenueUnavailable
-from kedge.domain.events import BarClosed, FundingSettled, OrderFilled
+from kedge.domain.events import BarClosed, FundingKnown, FundingSettled, OrderFilled
 from kedge.domain.orders import ApprovedOrder
 from kedge.domain.venue import LedgerKind, Refused, Stream, StreamUp, Taken, TradingVenue
 from kedge.venues.bybit.credentials import Credentials, Rung
@@ -318,6 +318,25 @@ def test_bars_end_within_the_span_and_the_open_one_is_left_out() -> None:
             asked = parse_qs(s.fake.asked("/v5/market/kline")[0].query)
             assert (asked["start"], asked["end"]) == ([str((T0 + MINUTE) // 10**6 - 60_000 + 1)], [str((T0 + 3 * MINUTE) // 10**6)])
             assert await s.venue.bars(ID, T0, T0 - 2 * MINUTE) == []
+
+    run(test)
+
+
+def test_settled_rates_come_from_history_oldest_first() -> None:
+    async def test() -> None:
+        async with scene() as s:
+            at = T0 // 10**6
+            told = [
+                {"symbol": "BTCUSDT", "fundingRate": "-0.0002", "fundingRateTimestamp": str(at + 9)},
+                {"symbol": "BTCUSDT", "fundingRate": "0.0001", "fundingRateTimestamp": str(at + 5)},
+            ]
+            s.fake.on("/v5/market/funding/history", rows(*told))
+            assert await s.venue.funding_rates(ID, T0, T0 + MINUTE) == [
+                FundingKnown(T0 + 5 * 10**6, ID, 10_000),
+                FundingKnown(T0 + 9 * 10**6, ID, -20_000),
+            ]
+            asked = parse_qs(s.fake.asked("/v5/market/funding/history")[0].query)
+            assert (asked["startTime"], asked["endTime"]) == ([str(T0 // 10**6 + 1)], [str((T0 + MINUTE) // 10**6)])
 
     run(test)
 

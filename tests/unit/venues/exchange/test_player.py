@@ -191,3 +191,26 @@ def test_requests_between_steps_carry_a_time_between_them() -> None:
         await scene.player.close()
 
     run(main())
+
+
+def test_a_settlement_is_told_by_a_ticker_before_the_klines_of_its_instant() -> None:
+    """First the rate that will settle, then the settlement, then the bar: whoever follows one socket knows the rate before the bar."""
+    bars = [bar(n, 1_000, span=HOUR) for n in range(1, 10)]
+    rates = [FundingRate(T0 + 8 * HOUR, AAA, 4_321)]
+    scene = Scene(bars, fundings=rates)
+    run(scene.play())
+    told = [row for row in scene.changes if isinstance(row, TickerRow) or (isinstance(row, KlineRow) and row.interval == "60")]
+    at = next(n for n, row in enumerate(told) if isinstance(row, TickerRow) and row.next_funding_ns > T0 + 8 * HOUR)
+    before = [row for row in told[:at] if isinstance(row, TickerRow)][-1]
+    assert (before.funding_rate_e8, before.next_funding_ns) == (4_321, T0 + 8 * HOUR)
+    assert told[at].ts_ns == T0 + 8 * HOUR
+
+
+def test_a_settlement_that_the_record_lacks_is_told_as_the_zero_that_is_charged() -> None:
+    bars = [bar(n, 1_000, span=HOUR) for n in range(1, 26)]
+    scene = Scene(bars, fundings=[FundingRate(T0 + 8 * HOUR, AAA, 4_321), FundingRate(T0 + 24 * HOUR, AAA, 55)])
+    run(scene.play())
+    tickers = [row for row in scene.changes if isinstance(row, TickerRow)]
+    last = {row.next_funding_ns: row.funding_rate_e8 for row in tickers}
+    assert (last[T0 + 8 * HOUR], last[T0 + 16 * HOUR], last[T0 + 24 * HOUR]) == (4_321, 0, 55)
+    assert scene.funding.missing == 1

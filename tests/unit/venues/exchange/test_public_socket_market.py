@@ -377,3 +377,27 @@ def test_a_stale_book_stands_still_while_trades_go_on() -> None:
         assert topics == {"orderbook.1.AAAUSDT", "publicTrade.AAAUSDT"}
 
     in_room(body, settings=SocketSettings(ack_delay_s=0.0, idle_s=10_000.0), speed=1_000_000)
+
+
+def test_in_a_fast_market_a_ticker_waits_for_the_next_beat_and_news_of_funding_do_not() -> None:
+    now_s = [time.monotonic()]
+
+    async def body(room: Room) -> None:
+        client = await room.public("tickers.AAAUSDT")
+        await client.until_pong()
+        room.price(1_004, flow=5, after_ms=500)
+        assert await client.until_pong() == []
+        room.venue.set_funding_rate(AAA, 12_345)
+        room.hall.publish()
+        (news,) = await client.until_pong()
+        assert (news["data"]["fundingRate"], news["data"]["lastPrice"]) == ("0.00012345", "100.4")
+        room.price(1_007, flow=5, after_ms=500)
+        room.sockets.beat(now_s[0])
+        assert await client.until_pong() == []
+        now_s[0] += KLINE_GAP_S
+        room.sockets.beat(now_s[0])
+        (late,) = await client.until_pong()
+        assert late["data"]["lastPrice"] == "100.7"
+        assert "fundingRate" not in late["data"]
+
+    in_room(body, speed=600, now_s=lambda: now_s[0])

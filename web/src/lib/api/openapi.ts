@@ -419,6 +419,7 @@ export interface components {
             liquidity: "maker" | "taker";
             /**
              * Notional
+             * @description Price x quantity, never negative: `side` says which way.
              * @example 10412.37000000
              */
             notional: string;

@@ -2,7 +2,7 @@
 
 import { get, Problem } from '../api/client.ts'
 import type { Page } from '../api/types.ts'
-import { merged, type Identity, type Row } from './rows.ts'
+import { merged, MOST_ROWS, type Identity, type Row } from './rows.ts'
 
 const PAGE = 500
 
@@ -16,17 +16,24 @@ export class History<T extends Row> {
   whole = $state(false)
   readonly #path: string
   readonly #identity: Identity<T>
+  readonly #most: number
   #cursor: string | null = null
   #filters: Filters = {}
   #stop = new AbortController()
 
-  constructor(path: string, identity: Identity<T>) {
+  constructor(path: string, identity: Identity<T>, most = MOST_ROWS) {
+    this.#most = most
     this.#path = path
     this.#identity = identity
   }
 
-  /** Begin anew with these filters. */
-  reset(filters: Filters): void {
+  /** As many rows are kept as may be; older ones are not read. */
+  get full(): boolean {
+    return this.rows.length >= this.#most
+  }
+
+  /** Begin anew with these filters; settles when the newest page is here. */
+  reset(filters: Filters): Promise<void> {
     this.#stop.abort()
     this.#stop = new AbortController()
     this.#filters = filters
@@ -35,17 +42,18 @@ export class History<T extends Row> {
     this.whole = false
     this.loading = false
     this.problem = null
-    void this.older()
+    return this.older()
   }
 
   /** Take news; those that the filters leave out are the caller's to leave out. */
   add(rows: readonly T[]): void {
-    this.rows = merged(this.rows, rows, this.#identity)
+    this.rows = merged(this.rows, rows, this.#identity, this.#most)
+    if (this.full) this.whole = false
   }
 
   /** Read one page further into the past. */
   async older(): Promise<void> {
-    if (this.loading || this.whole || this.problem !== null) return
+    if (this.loading || this.whole || this.full || this.problem !== null) return
     const { signal } = this.#stop
     this.loading = true
     try {
@@ -53,7 +61,7 @@ export class History<T extends Row> {
       if (signal.aborted) return
       this.add(page.items)
       this.#cursor = page.next_cursor
-      this.whole = page.next_cursor === null
+      this.whole = page.next_cursor === null && !this.full
     } catch (thrown) {
       if (!signal.aborted) this.problem = Problem.from(thrown)
     } finally {

@@ -13,7 +13,8 @@ export const identities = {
 }
 
 const TOPICS: readonly Topic[] = ['overview', 'fills', 'orders', 'decisions', 'predictions', 'candles']
-const BARS_KEPT = 2_000
+/** Rows of each list that are kept here; what reaches further back is read from the API. */
+const KEPT = 2_000
 
 class Live {
   link = $state<LinkState>('connecting')
@@ -29,9 +30,12 @@ class Live {
   /** When something last arrived, by topic; milliseconds of the wall clock. */
   at = $state<Partial<Record<Topic | 'heartbeat', number>>>({})
   problem = $state<string | null>(null)
+  /** How often a list of this run began anew: what was put together from it before may have a hole. */
+  anew = $state<Partial<Record<Topic, number>>>({})
   /** Lists were incomplete and were asked for again. */
   reconciling = $state(false)
   #stream: Stream | null = null
+  readonly #begun = new Set<Topic>()
 
   start(): () => void {
     this.#stream = new Stream(
@@ -86,6 +90,8 @@ class Live {
     this.predictions = []
     this.candles = []
     this.problem = null
+    this.anew = {}
+    this.#begun.clear()
   }
 
   #overview(overview: Overview): void {
@@ -97,13 +103,18 @@ class Live {
   #rows(message: Message): void {
     const items = message.data.items as never[]
     const fresh = message.type === 'snapshot'
-    const grown = <T extends Row>(list: T[], identity: Identity<T>): T[] => merged(fresh ? [] : list, items, identity)
-    if (fresh) this.reconciling = false
+    const grown = <T extends Row>(list: T[], identity: Identity<T>): T[] => merged(fresh ? [] : list, items, identity, KEPT)
+    const topic = message.topic as Topic
+    if (fresh) {
+      this.reconciling = false
+      if (this.#begun.has(topic)) this.anew[topic] = (this.anew[topic] ?? 0) + 1
+      this.#begun.add(topic)
+    }
     if (message.topic === 'fills') this.fills = grown(this.fills, identities.fills)
     else if (message.topic === 'orders') this.orders = grown(this.orders, identities.orders)
     else if (message.topic === 'decisions') this.decisions = grown(this.decisions, identities.decisions)
-    else if (message.topic === 'predictions') this.predictions = grown(this.predictions, identities.predictions).slice(0, BARS_KEPT)
-    else if (message.topic === 'candles') this.candles = grown(this.candles, identities.candles).slice(0, BARS_KEPT)
+    else if (message.topic === 'predictions') this.predictions = grown(this.predictions, identities.predictions)
+    else if (message.topic === 'candles') this.candles = grown(this.candles, identities.candles)
   }
 }
 

@@ -27,9 +27,28 @@ describe('a list with news above and the past below', () => {
     expect(merged(list, [], identity)).toBe(list)
   })
 
-  it('lets the oldest go beyond the most it may hold', () => {
-    const many = Array.from({ length: MOST_ROWS + 5 }, (_, seq) => item(seq))
+  it('lets the oldest go beyond the most it may hold, many at a time', () => {
+    const many = Array.from({ length: MOST_ROWS * 1.2 + 1 }, (_, seq) => item(seq))
     const list = merged([], many, identity)
-    expect([list.length, list[0]?.seq]).toEqual([MOST_ROWS, MOST_ROWS + 4])
+    expect([list.length, list[0]?.seq]).toEqual([MOST_ROWS, MOST_ROWS * 1.2])
+    expect(merged(list, [item(90_000)], identity).length).toBe(MOST_ROWS + 1)
+    expect(merged([], many.slice(0, 13), identity, 10).length).toBe(10)
+  })
+
+  it('is what a plain list by key is, whatever comes in which order', () => {
+    let seed = 1
+    const chance = (below: number): number => (seed = (seed * 48_271) % 2_147_483_647) % below
+    let list: Item[] = []
+    const plain = new Map<string, Item>()
+    for (let turn = 0; turn < 400; turn += 1) {
+      const rows = Array.from({ length: 1 + chance(6) }, () => {
+        const seq = chance(120)
+        return { seq, id: `r${seq}.${chance(2)}`, updated: chance(9) }
+      })
+      list = merged(list, rows, identity)
+      for (const row of rows) if (row.updated > (plain.get(row.id)?.updated ?? -1)) plain.set(row.id, row)
+    }
+    expect(list.map(({ seq }) => seq)).toEqual([...plain.values()].map(({ seq }) => seq).sort((a, b) => b - a))
+    expect(new Map(list.map((row) => [row.id, row]))).toEqual(new Map([...plain]))
   })
 })

@@ -4,23 +4,31 @@ import type { Candle, Decision, Fill, Prediction } from '../../lib/api/types.ts'
 import { History } from '../../lib/live/history.svelte.ts'
 import { identities } from '../../lib/live/live.svelte.ts'
 
+/** Bars that a chart holds, and marks of each kind: more than a screen has pixels, and few enough to be drawn four times a second. */
+const MOST = 5_000
+
 export class ChartRows {
-  readonly candles = new History<Candle>('/candles', identities.candles)
-  readonly predictions = new History<Prediction>('/predictions', identities.predictions)
-  readonly fills = new History<Fill>('/fills', identities.fills)
-  readonly vetoes = new History<Decision>('/decisions', identities.decisions)
+  readonly candles = new History<Candle>('/candles', identities.candles, MOST)
+  readonly predictions = new History<Prediction>('/predictions', identities.predictions, MOST)
+  readonly fills = new History<Fill>('/fills', identities.fills, MOST)
+  readonly vetoes = new History<Decision>('/decisions', identities.decisions, MOST)
   #run = ''
   #instrument = ''
+  #anew = 0
 
-  /** Begin with an instrument of a run. */
-  open(run: string, instrument: string): void {
-    if (run === this.#run && instrument === this.#instrument) return
+  /** Begin with an instrument of a run; `anew` counts how often the stream left something out, which is read again. */
+  async open(run: string, instrument: string, anew: number): Promise<void> {
+    if (run === this.#run && instrument === this.#instrument && anew === this.#anew) return
     this.#run = run
     this.#instrument = instrument
-    this.candles.reset({ instrument })
-    this.predictions.reset({ instrument })
-    this.fills.reset({ instrument })
-    this.vetoes.reset({ instrument, vetoed: 'true' })
+    this.#anew = anew
+    await Promise.all([
+      this.candles.reset({ instrument }),
+      this.predictions.reset({ instrument }),
+      this.fills.reset({ instrument }),
+      this.vetoes.reset({ instrument, vetoed: 'true' }),
+    ])
+    await this.#marksAsFarBackAsBars()
   }
 
   /** Take what the stream brought, whatever of it belongs here. */
@@ -36,6 +44,10 @@ export class ChartRows {
   async older(): Promise<void> {
     if (this.candles.loading || this.candles.whole) return
     await this.candles.older()
+    await this.#marksAsFarBackAsBars()
+  }
+
+  async #marksAsFarBackAsBars(): Promise<void> {
     const oldest = this.candles.rows.at(-1)?.open_at
     if (oldest === undefined) return
     await Promise.all([reach(this.predictions, oldest), reach(this.fills, oldest), reach(this.vetoes, oldest)])
@@ -48,5 +60,5 @@ export class ChartRows {
 
 /** Read pages until the rows go back to a time. */
 async function reach(history: History<Prediction> | History<Fill> | History<Decision>, oldest: string): Promise<void> {
-  while (!history.whole && history.problem === null && !history.loading && (history.rows.at(-1)?.at ?? '9') > oldest) await history.older()
+  while (!history.whole && !history.full && history.problem === null && !history.loading && (history.rows.at(-1)?.at ?? '9') > oldest) await history.older()
 }

@@ -28,16 +28,16 @@ export interface Threshold {
   kind: 'long' | 'short' | 'exit'
 }
 
-/** Rows come newest first, bars go out oldest first; a prediction belongs to the bar at whose close it was made. */
-export function barsOf(candles: readonly Candle[], predictions: readonly Prediction[]): Bar[] {
-  const said = new Map(predictions.map((row) => [Date.parse(row.at), row]))
+/** Rows come newest first, bars go out oldest first; a prediction belongs to the bar that closed last when it was made. */
+export function barsOf(candles: readonly Candle[], predictions: readonly Prediction[], intervalS: number): Bar[] {
+  const said = new Map(predictions.map((row) => [barTime(row.at, intervalS), row]))
   const bars: Bar[] = []
   for (const candle of candles.toReversed()) {
     const [open, high, low, close] = [plotted(candle.open), plotted(candle.high), plotted(candle.low), plotted(candle.close)]
     if (open === null || high === null || low === null || close === null) continue
     const time = (Date.parse(candle.open_at) / 1000) as UTCTimestamp
     if (bars.length > 0 && bars[bars.length - 1]!.time >= time) continue
-    const prediction = said.get(Date.parse(candle.close_at)) ?? null
+    const prediction = said.get(barTime(candle.close_at, intervalS)) ?? null
     bars.push({ time, open, high, low, close, volume: plotted(candle.volume) ?? 0, probability: plotted(prediction?.probability), candle, prediction })
   }
   return bars
@@ -66,6 +66,12 @@ export function marksOf(fills: readonly Fill[], vetoes: readonly Decision[], int
   const judged = new Set(vetoes.map(({ at }) => barTime(at, intervalS) - intervalS))
   const stops = [...judged].map((time): Mark => ({ time: time as UTCTimestamp, kind: 'veto', words: '' }))
   return [...marks, ...stops].toSorted((a, b) => a.time - b.time)
+}
+
+/** Marks on bars that are drawn; the chart would put the others on its first or last bar. What is too new for one stands in the table. */
+export function among(bars: readonly Bar[], marks: readonly Mark[]): Mark[] {
+  const [first, last] = [bars[0]?.time ?? Infinity, bars[bars.length - 1]?.time ?? -Infinity]
+  return marks.filter(({ time }) => time >= first && time <= last)
 }
 
 export function thresholdsOf(model: ModelDetail | null): Threshold[] {

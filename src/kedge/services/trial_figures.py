@@ -1,0 +1,248 @@
+"""What a run earned and what it cost, read from its journal; and what holding the same instruments would have earned.
+
+Rules: money is summed as integers in 1e-8 and becomes a fraction at the end; bars of before the run's beginning count for nothing; a fill's
+slippage is measured against the mark that its decision saw; what cannot be known is None.
+Sources: drawdown is the largest fall from a peak of equity at bar closes; holding is equal weights bought once, without leverage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from kedge.domain.events import BarClosed, CashMoved, Event, FundingSettled, OrderFilled
+from kedge.domain.instrument import Instrument, InstrumentId
+from kedge.domain.orders import Side
+from kedge.domain.outputs import Decided, OrderSent, Output, Predicted
+from kedge.domain.record import Record, RunStarted, Step
+from kedge.domain.units import E8, hex_float
+from kedge.simulation.exchange import FundingRate
+
+
+class Said(NamedTuple):
+    """One prediction: the bar's close, the instrument, the probability of a rise, and whether the engine was not to follow it."""
+
+    ts_ns: int
+    instrument: InstrumentId
+    probability: float
+    is_vetoed: bool
+
+
+class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Money in 1e-8 of the quote currency, costs positive when paid; fractions of the starting wallet, but where they say otherwise.
+
+    Attributes
+    ----------
+    slippage_e8 : int
+        What fills cost against the mark of their decision; negative when they were better.
+    gross_e8 : int
+        The result before fees and funding.
+    exposure_mean_frac : float
+        Mean of gross notional over equity at the closes of bars.
+    in_market_frac : float
+        Share of bar times at which a position was open.
+    turnover_frac : float
+        Traded notional over the starting wallet.
+    first_ts_ns, last_ts_ns : int
+        Opening of the first bar, close of the last.
+    """
+
+    wallet_e8: int
+    equity_e8: int
+    net_frac: float
+    gross_e8: int
+    fees_e8: int
+    funding_e8: int
+    slippage_e8: int
+    fills: int
+    round_trips: int
+    turnover_frac: float
+    drawdown_frac: float
+    exposure_mean_frac: float
+    in_market_frac: float
+    bars: int
+    bar_times: int
+    predictions: int
+    first_ts_ns: int
+    last_ts_ns: int
+    first_fill_id: str
+    last_fill_id: str
+
+
+class HoldFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Equal weights bought at the first open and sold at the last close; `net_frac` after two taker fees and the funding of longs."""
+
+    price_frac: float
+    net_frac: float
+    fees_frac: float
+    funding_frac: float
+    drawdown_frac: float
+    by_instrument: dict[InstrumentId, float]
+
+
+class Ledger:
+    """Folds a run's steps into figures.
+
+    Parameters
+    ----------
+    started : RunStarted
+        The run's first record.
+    """
+
+    def __init__(self, started: RunStarted) -> None:
+        self._specs = {one.instrument_id: one for one in started.instruments}
+        self._start_ns = started.started_ts_ns
+        self._wallet = self._cash = self._peak = int(started.settings["engine"]["wallet_e8"])
+        self._lots = dict.fromkeys(self._specs, 0)
+        self._marks = dict.fromkeys(self._specs, 0)
+        self._decided: dict[str, int] = {}
+        self._decision_of: dict[str, str] = {}
+        self._fees = self._funding = self._slippage = self._turnover = self._moved = 0
+        self._fill_ids: list[str] = []
+        self._trips = self._fills = self._bars = self._times = self._busy = 0
+        self._fall = self._exposure = 0.0
+        self._first_ns = self._at_ns = 0
+        self.predictions: list[Said] = []
+
+    def take(self, step: Step) -> None:
+        """One step, in order."""
+        event = step.event
+        if isinstance(event, BarClosed):
+            self._bar(event)
+        elif isinstance(event, OrderFilled):
+            self._fill(event)
+        elif isinstance(event, FundingSettled):
+            self._funding += event.paid_e8
+            self._cash -= event.paid_e8
+        elif isinstance(event, CashMoved):
+            self._cash += event.amount_e8
+            self._moved += event.amount_e8
+        for output in step.outputs:
+            self._output(event, output)
+
+    def figures(self) -> RunFigures:
+        """What came of it all."""
+        self._close_time()
+        equity = self._equity()
+        earned = equity - self._wallet - self._moved
+        times = max(1, self._times)
+        return RunFigures(
+            wallet_e8=self._wallet,
+            equity_e8=equity,
+            net_frac=earned / self._wallet,
+            gross_e8=earned + self._fees + self._funding,
+            fees_e8=self._fees,
+            funding_e8=self._funding,
+            slippage_e8=self._slippage,
+            fills=self._fills,
+            round_trips=self._trips,
+            turnover_frac=self._turnover / self._wallet,
+            drawdown_frac=self._fall,
+            exposure_mean_frac=self._exposure / times,
+            in_market_frac=self._busy / times,
+            bars=self._bars,
+            bar_times=self._times,
+            predictions=len(self.predictions),
+            first_ts_ns=self._first_ns,
+            last_ts_ns=self._at_ns,
+            first_fill_id=self._fill_ids[0] if self._fill_ids else "",
+            last_fill_id=self._fill_ids[-1] if self._fill_ids else "",
+        )
+
+    def _bar(self, bar: BarClosed) -> None:
+        if bar.ts_ns > self._at_ns:
+            self._close_time()
+        self._marks[bar.instrument] = bar.close_ticks
+        if bar.ts_ns <= self._start_ns:
+            return
+        self._first_ns = self._first_ns or bar.open_ts_ns
+        self._at_ns = bar.ts_ns
+        self._bars += 1
+
+    def _close_time(self) -> None:
+        """All bars of one close are in, and what they caused at that moment."""
+        if not self._at_ns:
+            return
+        equity = self._equity()
+        self._peak = max(self._peak, equity)
+        self._fall = max(self._fall, (self._peak - equity) / self._peak)
+        gross = sum(abs(lots) * self._value(name) for name, lots in self._lots.items())
+        self._times += 1
+        self._busy += gross > 0
+        self._exposure += gross / equity if equity > 0 else 0.0
+
+    def _fill(self, fill: OrderFilled) -> None:
+        spec = self._specs[fill.instrument]
+        sign = 1 if fill.side is Side.BUY else -1
+        value = fill.price_ticks * fill.qty_lots * spec.tick_value_e8
+        before = self._lots[fill.instrument]
+        after = self._lots[fill.instrument] = before + sign * fill.qty_lots
+        self._trips += before != 0 and (after == 0 or (after > 0) != (before > 0))
+        self._cash -= sign * value + fill.fee_e8
+        self._fees += fill.fee_e8
+        self._turnover += value
+        self._fills += 1
+        self._fill_ids.append(fill.fill_id)
+        mark = self._decided.get(self._decision_of.get(fill.client_order_id, ""), 0)
+        if mark:
+            self._slippage += sign * (fill.price_ticks - mark) * fill.qty_lots * spec.tick_value_e8
+
+    def _output(self, event: Event, output: Output) -> None:
+        if isinstance(output, Decided):
+            self._decided[output.decision_id] = output.mark_ticks
+        elif isinstance(output, OrderSent):
+            self._decision_of[output.approved.order.client_order_id] = output.approved.order.decision_id
+        elif isinstance(output, Predicted) and event.ts_ns > self._start_ns:
+            said = hex_float(output.probability_hex)
+            self.predictions.append(Said(event.ts_ns, output.instrument, said, bool(output.veto)))
+
+    def _equity(self) -> int:
+        return self._cash + sum(lots * self._value(name) for name, lots in self._lots.items())
+
+    def _value(self, name: InstrumentId) -> int:
+        return self._marks[name] * self._specs[name].tick_value_e8
+
+
+def run_figures(records: Iterable[Record]) -> tuple[RunStarted, RunFigures, list[Said]]:
+    """A whole journal, with what its model said."""
+    found = iter(records)
+    started = next(found)
+    assert isinstance(started, RunStarted)
+    ledger = Ledger(started)
+    for record in found:
+        if isinstance(record, Step):
+            ledger.take(record)
+    return started, ledger.figures(), ledger.predictions
+
+
+def hold_figures(specs: Mapping[InstrumentId, Instrument], bars: Iterable[BarClosed], rates: Sequence[FundingRate]) -> HoldFigures:
+    """Holding all instruments over these bars (ordered by time); `rates` are the settlements of the span."""
+    opens: dict[InstrumentId, int] = {}
+    closes: dict[InstrumentId, int] = {}
+    at: dict[tuple[InstrumentId, int], int] = {}
+    peak, fall, now_ns = 1.0, 0.0, 0
+    for bar in bars:
+        if bar.ts_ns > now_ns and closes:
+            worth = sum(closes[name] / opens[name] for name in opens) / len(opens)
+            peak = max(peak, worth)
+            fall = max(fall, (peak - worth) / peak)
+        now_ns = bar.ts_ns
+        opens.setdefault(bar.instrument, bar.open_ticks)
+        closes[bar.instrument] = at[bar.instrument, bar.ts_ns] = bar.close_ticks
+    count = len(opens)
+    grown = {name: closes[name] / opens[name] for name in opens}
+    worth = sum(grown.values()) / count
+    fall = max(fall, (max(peak, worth) - worth) / max(peak, worth))
+    fees = sum(specs[name].taker_fee_e8 / E8 * (1.0 + grown[name]) for name in opens) / count
+    due = [rate for rate in rates if (rate.instrument, rate.ts_ns) in at]
+    paid = sum(rate.rate_e8 / E8 * at[rate.instrument, rate.ts_ns] / opens[rate.instrument] for rate in due)
+    return HoldFigures(
+        price_frac=worth - 1.0,
+        net_frac=worth - 1.0 - fees - paid / count,
+        fees_frac=fees,
+        funding_frac=paid / count,
+        drawdown_frac=fall,
+        by_instrument={name: one - 1.0 for name, one in sorted(grown.items())},
+    )
