@@ -4,7 +4,8 @@
 
 The server is `kedge serve` in a process of its own over a run of a model strategy on a synthetic market, with a prediction at every bar.
 Requests are sent at their appointed times whether or not earlier ones were answered, so that a stall is seen by all who wait; while they
-are, a browser listens to every topic and a trader in a third process commits 20 bars a second. Catching up is timed first, with questions on the way.
+are, a browser listens to every topic and a trader in a third process commits 20 bars a second. Catching up is timed first, with
+questions on the way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The step of a live trader: learn, decide, make durable, and only then hand on what is wanted.
 
 Everything here runs without waiting, so no two steps can mix. If the journal fails, nothing is handed on and the trader stops. Where the
-journal groups records (in lock-step), a group is made durable before an order or a cancel leaves, and before an instant is acknowledged.
+journal groups records (in lock-step), only news of the market may wait for their group: it ends with whatever else is learned, before an
+order or a cancel leaves, and before an instant is acknowledged.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from kedge.domain.events import Event
+from kedge.domain.events import BarClosed, Event, FeedGap, FundingKnown
 from kedge.domain.outputs import CancelSent, OrderSent, Output, TimerSet
 from kedge.engine.engine import Engine
 from kedge.services.backtest import RunJournal
@@ -20,6 +21,8 @@ from kedge.services.venue_clock import VenueClock
 
 _LEAVING: Final = frozenset({OrderSent, CancelSent})
 """Outputs that leave the process."""
+_MARKET: Final = frozenset({BarClosed, FeedGap, FundingKnown})
+"""Events that the exchange tells again after a crash, since it waits for the acknowledgement of their instant."""
 
 Watcher = Callable[[Event, Sequence[Output]], None]
 
@@ -72,7 +75,7 @@ class LiveCore:
         if kill.armed:
             kill.reach("before_commit")
         self.journal.commit(event, outputs)
-        if any(type(output) in _LEAVING for output in outputs):
+        if type(event) not in _MARKET or any(type(output) in _LEAVING for output in outputs):
             self.journal.flush()
         if kill.armed:
             kill.reach("after_commit")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.builders import AAA, T0, ListJournal, Wish, bar, engine
 
-from kedge.domain.events import Event
+from kedge.domain.events import Command, CommandGiven, Event
 from kedge.domain.outputs import OrderSent, Output
 from kedge.services.kill_points import NoKillPoints
 from kedge.services.live_core import LiveCore
@@ -40,3 +40,12 @@ def test_bars_share_a_group_and_an_order_ends_it_before_it_is_handed_on() -> Non
     wish.say(0.1, AAA)
     core.step(bar(3))
     assert journal.told[2:] == ["commit", "durable", "sent"]
+
+
+def test_what_is_no_news_of_the_market_is_durable_at_once_although_nothing_leaves() -> None:
+    journal = Grouping()
+    clock = VenueClock(lambda: 0, T0, speed=1, follows_wall=False)
+    core = LiveCore(engine(Wish()), journal, Seen(T0), clock, NoKillPoints(), 1_000)
+    core.step(bar(1))
+    core.step(CommandGiven(T0, Command.HALT, "anna", "looks wrong", "c1"))
+    assert journal.told == ["commit", "commit", "durable"]

@@ -29,8 +29,8 @@ from kedge.services import replica as replica_module
 from kedge.services import replica_figures as figures
 from kedge.services.backtest import engine_of
 from kedge.services.models import strategy_of
-from kedge.services.replica_views import Views
 from kedge.services.replica_read import Reading, Wanted
+from kedge.services.replica_views import Views
 
 from ...builders import AAA, BBB, DAY, T0, accepted, bar, canceled, filled, instrument, liquidated, sent
 from ..strategy.model_documents import Shelf

@@ -11,6 +11,7 @@ import pytest
 
 from kedge.domain.errors import InvalidInput
 from kedge.domain.units import money_e8
+from kedge.services import replica_read
 from kedge.services.replica import Replica
 from kedge.services.replica_read import TABLES, Reading, Wanted, read_cursor, write_cursor
 from kedge.services.replica_text import read_time
@@ -89,6 +90,16 @@ def test_what_came_after_a_record_comes_oldest_first(replica: Replica, what: str
         assert sorted(map(str, found)) == sorted(str(row) for row in all_of(reading, what) if row[place] > seq)
         assert [row[place] for row in found] == sorted(row[place] for row in found)
     assert reading.after(what, -1, 3) is None
+
+
+def test_rows_are_the_same_however_often_they_are_asked_for_and_few_are_kept(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_read, "WRITTEN_MAX", 7)
+    reading = Reading(replica)
+    for what in ("candles", "predictions"):
+        first = reading.page(what, Wanted(limit=10)).rows
+        assert reading.page(what, Wanted(limit=10)).rows == first
+        assert reading.page(what, Wanted(limit=3)).rows == first[:3]
+        assert reading.page(what, Wanted(limit=1000)).rows[:10] == first
 
 
 def test_single_rows_are_found_by_their_id(replica: Replica) -> None:
