@@ -17,9 +17,11 @@ import polars as pl
 from kedge.domain.events import BarClosed
 from kedge.engine.engine import Engine
 from kedge.engine.settings import EngineSettings
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import CLOSE, HIGH, LEADER_CLOSE, LOW, OPEN, VOLUME, closes_of, rows_of
 from kedge.learning.feature_sets import feature_set
-from kedge.learning.features import Feature, FeatureSet, Float64Array, Operator, update_features
+from kedge.learning.features import FeatureSet, Float64Array, update_features
+from kedge.learning.operators import Operator
 from kedge.market.catalogue import CATALOGUE
 from kedge.market.grid_bars import GridBars
 from kedge.strategy.base import NO_TARGETS, Target, View

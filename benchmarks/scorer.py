@@ -14,8 +14,10 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from kedge.learning.features import Feature, Float64Array, Operator
+from kedge.learning.feature import Feature
+from kedge.learning.features import Float64Array
 from kedge.learning.model import Calibration, FeatureSetSpec, LabelSpec, Logistic, Model, Policy, Trees
+from kedge.learning.operators import Operator
 from kedge.learning.scorer import Scorer
 from kedge.learning.tree_import import trees_from_lightgbm
 

@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import CLOSE, FUNDING_RATE, FUNDING_TS_S, HIGH, LEADER_CLOSE, LOW, OPEN, ROW_SIZE, TS_S, VOLUME
-from kedge.learning.features import Feature, FeatureSet, Float64Array, Operator, update_features
-from kedge.learning.operators import OPERATORS
+from kedge.learning.features import FeatureSet, Float64Array, update_features
+from kedge.learning.operators import OPERATORS, Operator
 
 LED = "test:AAAUSDT"
 PRICES = st.floats(1e-8, 1e9, allow_nan=False)

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from kedge.learning.dataset import Dataset, Part, freeze
+from kedge.learning.feature import Feature
 from kedge.learning.feature_sets import feature_set_sha256
-from kedge.learning.features import Feature, Operator
 from kedge.learning.model import Calibration, FeatureSetSpec, LabelSpec, Model, Policy, Trees, model_sha256
+from kedge.learning.operators import Operator
 from kedge.learning.training_record import Environment, TrainingRecord
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.market.grid_bars import GridBars

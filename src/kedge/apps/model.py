@@ -16,7 +16,6 @@ from kedge.apps.model_view import SHORT, draw_card, model_payload, trained_text
 from kedge.apps.output import emit, print_rows
 from kedge.domain.errors import KedgeError
 from kedge.domain.units import NS_PER_MS
-from kedge.learning.model_head import decode_head
 from kedge.market.intervals import interval_text
 from kedge.ops.config import load_config
 from kedge.ops.state_folder import models_folder, registry_folder
@@ -72,10 +71,9 @@ def show(reference: str, /, *, state_dir: str | None = None, config: ConfigFile 
     models, registry = _stores(config, state_dir)
     found = resolve(reference, models, registry)
     registered = models.registered(found.sha256)
-    head = decode_head(models.document(found.sha256), sha256=found.sha256)
     payload = {
         "schema": "kedge/model/v1",
-        **model_payload(found.sha256, head, models.training(found.sha256)),
+        **model_payload(found.sha256, models.load(found.sha256), models.training(found.sha256)),
         "version": found.version,
         "version_text": found.version_text or None,
         "aliases": list(found.aliases),
@@ -95,7 +93,7 @@ def _row(models: ModelStore, sha256: str, aliases: Aliases) -> dict[str, Any]:
     """One line of the list; a model whose files are damaged keeps its line and says so."""
     row: dict[str, Any] = {"model_sha256": sha256, "version": None, "aliases": [], "damaged": None}
     try:
-        head, record = decode_head(models.document(sha256), sha256=sha256), models.training(sha256)
+        model, record = models.load(sha256), models.training(sha256)
         registered = known_as(models, aliases, sha256)
     except KedgeError as error:
         return {**row, "damaged": str(error)}
@@ -104,7 +102,7 @@ def _row(models: ModelStore, sha256: str, aliases: Aliases) -> dict[str, Any]:
     return {
         **row,
         "kind": record.kind,
-        "interval": interval_text(head.interval_ns // NS_PER_MS),
+        "interval": interval_text(model.interval_ns // NS_PER_MS),
         "rows": record.rows,
         "auc": record.figures.get("auc"),
         "brier_skill": record.figures.get("brier_skill"),

@@ -1,7 +1,7 @@
 """A training in a process of its own: what it needs (LightGBM, scikit-learn, MLflow) stays out of whoever waits for it.
 
 Rules: the job is plain data on the command line, progress is lines on stderr, the answer one JSON line on stdout; the process ends with
-whoever started it. An error comes back as the error it was.
+whoever started it, and Ctrl-C reaches it through them alone. An error comes back as the error it was.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def run_job(job: Job, say: Say) -> Done:
         The process died without an answer.
     """
     command = [sys.executable, "-m", __name__, msgspec.json.encode(job).decode()]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
         assert process.stderr is not None
         lines: list[str] = []
         telling = Thread(target=_tell, args=(process.stderr, lines, say), daemon=True)

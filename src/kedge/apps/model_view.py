@@ -8,7 +8,7 @@ import msgspec
 
 from kedge.apps.output import print_rows
 from kedge.domain.units import NS_PER_MS, NS_PER_S
-from kedge.learning.model_head import ModelHead, decode_head
+from kedge.learning.model import Model
 from kedge.learning.training_record import LOGISTIC, TrainingRecord
 from kedge.market.intervals import interval_text, utc_text
 from kedge.services.training.words import verdict
@@ -30,7 +30,7 @@ FIGURES = (
 )
 
 
-def model_payload(sha256: str, model: ModelHead, record: TrainingRecord) -> dict[str, Any]:
+def model_payload(sha256: str, model: Model, record: TrainingRecord) -> dict[str, Any]:
     """All that is known of a model, from its document and the record of its training."""
     return {
         "model_sha256": sha256,
@@ -46,10 +46,10 @@ def model_payload(sha256: str, model: ModelHead, record: TrainingRecord) -> dict
         "rows": record.rows,
         "effective_rows": record.effective_rows,
         "calibration": record.calibration,
-        "policy": {name: f"{value:.6f}" for name, value in model.policy.items()},
-        "label": model.label,
+        "policy": {name: f"{value:.6f}" for name, value in msgspec.structs.asdict(model.policy).items()},
+        "label": msgspec.structs.asdict(model.label),
         "barrier_frac": f"{model.barrier_frac:.6f}",
-        "features": [feature["name"] for feature in model.feature_set.features],
+        "features": [feature.name for feature in model.feature_set.features],
         "feature_set": f"{model.feature_set.name} version {model.feature_set.version}",
         "feature_set_sha256": model.feature_set_sha256,
         "dataset_sha256": model.dataset_sha256,
@@ -84,12 +84,9 @@ def registered_payload(registered: Registered | None) -> dict[str, Any]:
 
 def trained_payload(trained: Trained, registered: Registered) -> dict[str, Any]:
     """The answer of `kedge train`."""
-    from kedge.learning.model import encode_model
-
-    head = decode_head(encode_model(trained.model), sha256=trained.model_sha256)
     return {
         "schema": "kedge/train/v1",
-        **model_payload(trained.model_sha256, head, trained.record),
+        **model_payload(trained.model_sha256, trained.model, trained.record),
         **registered_payload(registered),
     }
 

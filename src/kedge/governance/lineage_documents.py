@@ -1,86 +1,25 @@
 """From documents to nodes: model, training, commit, feature set, data set, raw files.
 
-Models and data sets are read here for what lineage shows of them, by field name, so that no document needs the compiled laws. Whether their
-bytes are those of their names was checked by whoever read them.
+Whether a document's bytes are those of its name was checked by whoever read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from kedge.domain.errors import IntegrityError
 from kedge.domain.record import DataSource
 from kedge.governance.lineage import Node, NodeKind, key_of
 from kedge.governance.lineage_words import span_text
-from kedge.learning.operators import OPERATORS, Operator
+from kedge.learning.dataset_manifest import DatasetManifest
+from kedge.learning.feature import Feature
+from kedge.learning.model import FeatureSetSpec, Model
+from kedge.learning.operators import OPERATORS
 from kedge.learning.training_record import TrainingRecord
 
 COMMIT_UNKNOWN: Final = "unknown"
 _FIGURES_SHOWN: Final = 12
-
-T = TypeVar("T")
-
-
-class FeatureSetFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model says of its features; each is plain data (operator, windows, whose price)."""
-
-    name: str
-    version: int
-    features: tuple[dict[str, Any], ...]
-
-
-class TreesFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a model's trees only where they begin; the rest is the scorer's."""
-
-    roots: tuple[int, ...]
-
-
-class LogisticFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a logistic model only its weights."""
-
-    weights: tuple[float, ...]
-
-
-class CalibrationFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Which calibration a model uses."""
-
-    method: str
-
-
-class PolicyFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """From which probability on a model's word is traded on."""
-
-    long_above: float
-    short_below: float
-    exit_at: float
-
-
-class LabelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model was taught to foresee."""
-
-    horizon_bars: int
-    barrier_vols: float
-    volatility_bars: int
-
-
-class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What lineage shows of a model document."""
-
-    name: str
-    feature_set: FeatureSetFacts
-    feature_set_sha256: str
-    label: LabelFacts
-    policy: PolicyFacts
-    calibration: CalibrationFacts
-    interval_ns: int
-    dataset_sha256: str
-    settings_sha256: str
-    seed: int
-    trees: TreesFacts | None = None
-    logistic: LogisticFacts | None = None
 
 
 class RegisteredFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,59 +31,7 @@ class RegisteredFacts(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
 
 
-class PartFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument's share of a data set."""
-
-    instrument: str
-    sources: tuple[DataSource, ...]
-    rows: int
-    gaps: int
-    missing_bars: int
-    quarantined: dict[str, int]
-    columns_sha256: str
-    funding_rows: int
-    funding_sources: tuple[DataSource, ...]
-    funding_sha256: str
-
-
-class DatasetFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What lineage shows of a data set's manifest."""
-
-    interval_ns: int
-    rows: int
-    first_ts_ns: int
-    last_ts_ns: int
-    parts: tuple[PartFacts, ...]
-    format: str
-
-    def columns(self) -> Iterator[tuple[str, str]]:
-        """`(what, SHA-256)` of the bytes that the manifest names."""
-        for part in self.parts:
-            yield f"bars of {part.instrument}", part.columns_sha256
-            yield f"settlements of {part.instrument}", part.funding_sha256
-
-
-def read_document(data: bytes, kind: type[T], what: str) -> T:
-    """A document's facts.
-
-    Raises
-    ------
-    IntegrityError
-        The bytes are no such document.
-    """
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        fix = "keep it as evidence, restore it from a backup"
-        raise IntegrityError(f"{what} cannot be read: {error}", why="another format, or cut", fix=fix) from None
-
-
-def feature_names(features: Iterable[dict[str, Any]]) -> list[str]:
-    """The features' names, in the model's order."""
-    return [str(feature.get("name", n)) for n, feature in enumerate(features, 1)]
-
-
-def model_node(sha256: str, model: ModelFacts, registered: RegisteredFacts | None) -> Node:
+def model_node(sha256: str, model: Model, registered: RegisteredFacts | None) -> Node:
     """A model: version and alias, kind, calibration, thresholds and what it foresees."""
     version = f"{registered.name}/{registered.version}" if registered else ""
     kind = f"{len(model.trees.roots)} trees" if model.trees else "logistic"
@@ -196,14 +83,14 @@ def commit_node(training: TrainingRecord, *, running_code: str = "") -> Node:
     return _document(NodeKind.COMMIT, training.commit if training.commit_known else training.code_sha256, title, facts)
 
 
-def feature_set_node(sha256: str, features: FeatureSetFacts) -> Node:
+def feature_set_node(sha256: str, features: FeatureSetSpec) -> Node:
     """A feature set: what each feature computes, in the model's order."""
-    facts = dict(zip(feature_names(features.features), map(_formula, features.features), strict=True))
+    facts = {feature.name: _formula(feature) for feature in features.features}
     title = f"{features.name} v{features.version}: {len(facts)} features"
     return _document(NodeKind.FEATURE_SET, sha256, title, {**facts, "sha256": sha256})
 
 
-def dataset_node(sha256: str, dataset: DatasetFacts) -> Node:
+def dataset_node(sha256: str, dataset: DatasetManifest) -> Node:
     """A frozen data set: per instrument its rows, gaps and what was set aside."""
     facts = {"interval": span_text(dataset.interval_ns), "rows": str(dataset.rows)}
     for part in dataset.parts:
@@ -225,7 +112,7 @@ def raw_file_node(source: DataSource) -> Node:
     return _document(NodeKind.RAW_FILE, source.sha256, f"{source.label}: {source.rows} rows", facts, source.first_ts_ns)
 
 
-def disagreements(sha256: str, model: ModelFacts, training: TrainingRecord) -> list[str]:
+def disagreements(sha256: str, model: Model, training: TrainingRecord) -> list[str]:
     """Where a model and the record of its training do not say the same."""
     pairs = (
         ("model", sha256, training.model_sha256),
@@ -237,15 +124,11 @@ def disagreements(sha256: str, model: ModelFacts, training: TrainingRecord) -> l
     return [f"its {what} is {told[:16]}, the model's {own[:16]}" for what, own, told in pairs if own != told]
 
 
-def _formula(feature: dict[str, Any]) -> str:
+def _formula(feature: Feature) -> str:
     """The operator by name with its windows, and the leader where it reads one: 'ema_gap(8, 32)', 'leader_return(4) of X:BTCUSDT'."""
-    number = feature.get("operator")
-    if number not in list(Operator):
-        return f"operator {number}"
-    operator = Operator(number)
-    windows = [str(feature.get(name, "?")) for name in ("window", "second")][: OPERATORS[operator].windows]
-    leader = f" of {feature['of']}" if feature.get("of") else ""
-    return operator.name.lower() + (f"({', '.join(windows)})" if windows else "") + leader
+    windows = [str(feature.window), str(feature.second)][: OPERATORS[feature.operator].windows]
+    leader = f" of {feature.of}" if feature.of else ""
+    return feature.operator.name.lower() + (f"({', '.join(windows)})" if windows else "") + leader
 
 
 def _document(kind: NodeKind, node_id: str, title: str, facts: dict[str, str], at_ts_ns: int | None = None) -> Node:

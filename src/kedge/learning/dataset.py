@@ -10,35 +10,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
 from kedge.domain.canonical import digest, encode
 from kedge.domain.errors import IntegrityError, InvalidInput
-from kedge.domain.instrument import Instrument, InstrumentId, NonNegativeInt
+from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.record import DataSource
 from kedge.learning.dataset_columns import decode_columns, encode_columns
+from kedge.learning.dataset_manifest import DatasetManifest, PartManifest, decode_manifest
 from kedge.learning.feature_rows import Settlements
 from kedge.market.grid_bars import GridBars
 
 __all__ = [
     "BAR_COLUMNS",
-    "DATASET_FORMAT",
     "FUNDING_COLUMNS",
     "NO_FUNDINGS",
     "Dataset",
-    "DatasetManifest",
     "Frozen",
     "Part",
-    "PartManifest",
-    "dataset_sha256",
     "decode_columns",
     "encode_columns",
     "freeze",
     "thaw",
 ]
 
-DATASET_FORMAT: Final = "kedge/dataset/v1"
 BAR_COLUMNS: Final = ("open_ts_ns", "close_ts_ns", "open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
 FUNDING_COLUMNS: Final = ("ts_ns", "rate_e8")
 
@@ -121,49 +116,12 @@ class Dataset:
         return Dataset(self.interval_ns, tuple(_take(part, from_ns, to_ns) for part in self.parts))
 
 
-class PartManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one instrument's share; `columns_sha256` and `funding_sha256` name its bytes."""
-
-    instrument: InstrumentId
-    records: tuple[Instrument, ...]
-    sources: tuple[DataSource, ...]
-    rows: NonNegativeInt
-    first_ts_ns: int
-    last_ts_ns: int
-    gaps: NonNegativeInt
-    missing_bars: NonNegativeInt
-    quarantined: dict[str, int]
-    columns_sha256: str
-    funding_rows: NonNegativeInt
-    funding_sources: tuple[DataSource, ...]
-    funding_sha256: str
-
-
-class DatasetManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The data set's document: SHA-256 of its canonical bytes is the data set's name.
-
-    `first_ts_ns` and `last_ts_ns` are the span that is in it (first opening, last closing time), after any cut.
-    """
-
-    interval_ns: int
-    rows: NonNegativeInt
-    first_ts_ns: int
-    last_ts_ns: int
-    parts: tuple[PartManifest, ...]
-    format: str = DATASET_FORMAT
-
-
 class Frozen(NamedTuple):
     """A data set as it is stored: its name, its document, and the bytes that the document names, by SHA-256."""
 
     sha256: str
     manifest: DatasetManifest
     blobs: dict[str, bytes]
-
-
-def dataset_sha256(manifest: DatasetManifest) -> str:
-    """The data set's name in every record."""
-    return digest(encode(manifest))
 
 
 def freeze(dataset: Dataset) -> Frozen:
@@ -187,17 +145,7 @@ def thaw(sha256: str, blob: Callable[[str], bytes]) -> tuple[Dataset, DatasetMan
     IntegrityError
         Bytes that do not have the hash they are asked for by, another format, or columns that are not those of bars.
     """
-    data = _verified(sha256, blob)
-    try:
-        manifest = msgspec.json.decode(data, type=DatasetManifest)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise IntegrityError(
-            f"data set {sha256[:16]}: {error}", why="another format", fix="read it with the version that wrote it"
-        ) from None
-    if manifest.format != DATASET_FORMAT:
-        raise IntegrityError(
-            f"data set {sha256[:16]} is of format {manifest.format!r}", why=f"this version reads {DATASET_FORMAT}", fix="freeze it again"
-        )
+    manifest = decode_manifest(_verified(sha256, blob), sha256=sha256)
     parts = tuple(_thaw(part, blob) for part in manifest.parts)
     return Dataset(manifest.interval_ns, parts), manifest
 

@@ -39,9 +39,6 @@ LEADER_CLOSE: Final = 8
 """Close of the leader's bar that closed exactly one interval before this one; NaN where there is none."""
 ROW_SIZE: Final = 9
 
-ROW_CELLS: Final = ("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "TS_S", "FUNDING_RATE", "FUNDING_TS_S", "LEADER_CLOSE")
-"""Names of the cells, in order."""
-
 GAP_BARS_CARRIED: Final = 3
 """Features survive a hole of at most this many bars, as `EngineSettings.gap_bars_carried` has it by default."""
 

@@ -12,10 +12,9 @@ from typing import Final
 from kedge.domain.canonical import content_hash
 from kedge.domain.errors import NotFound
 from kedge.domain.instrument import InstrumentId
-from kedge.learning.feature_rows import ROW_CELLS
-from kedge.learning.features import Feature, Operator
+from kedge.learning.feature import Feature
 from kedge.learning.model import FeatureSetSpec
-from kedge.learning.operators import OPERATORS
+from kedge.learning.operators import OPERATORS, ROW_CELLS, Operator
 
 _CORE: Final = (
     Feature("return_1", Operator.MOMENTUM, 1),

@@ -6,67 +6,24 @@ is its slice of `state`; its output is NaN until its warm-up has passed. Sums ru
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from kedge.domain.errors import InvalidInput
 from kedge.kernel.compiling import law
-from kedge.learning.feature_rows import CLOSE, FUNDING_RATE, FUNDING_TS_S, HIGH, LEADER_CLOSE, LOW, OPEN, ROW_CELLS, ROW_SIZE
-from kedge.learning.operators import OPERATORS, Operator
+from kedge.learning.feature import WINDOW_MAX, Feature
+from kedge.learning.feature_rows import CLOSE, FUNDING_RATE, FUNDING_TS_S, HIGH, LEADER_CLOSE, LOW, OPEN, ROW_SIZE
+from kedge.learning.operators import OPERATORS, ROW_CELLS
 from kedge.learning.operators_bar import bar_feature
 from kedge.learning.operators_outer import outer_feature
 from kedge.learning.operators_price import price_feature
-
-__all__ = ["WINDOW_MAX", "Feature", "FeatureSet", "Operator", "update_features"]
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-WINDOW_MAX = 5_000
 VALUE_MAX = 1e30
 """No price or volume is near this; beyond it squares would leave float64."""
-
-
-class Feature(msgspec.Struct, frozen=True):
-    """One operator with its windows, by name.
-
-    Attributes
-    ----------
-    window, second : int
-        The operator's n and m in bars (hours for FUNDING_HOURS, settlements for FUNDING_ZSCORE); 1 and 0 where it has none.
-    of : str
-        The leader's instrument id, of an operator that reads the leader; empty elsewhere.
-    """
-
-    name: str
-    operator: Operator
-    window: Annotated[int, msgspec.Meta(ge=1, le=WINDOW_MAX)] = 1
-    second: Annotated[int, msgspec.Meta(ge=0, le=WINDOW_MAX)] = 0
-    of: str = ""
-
-    @property
-    def state_size(self) -> int:
-        """float64 cells of memory: a counter, and the operator's own."""
-        return 1 + OPERATORS[self.operator].memory(self.window, self.second)
-
-    @property
-    def warmup_bars(self) -> int:
-        """Bars before the output is a number, where what may be unknown is known."""
-        return OPERATORS[self.operator].warmup(self.window, self.second)
-
-    @property
-    def optional(self) -> bool:
-        """Whether the output may be NaN after the warm-up, because funding or the leader is unknown."""
-        return OPERATORS[self.operator].optional
-
-    @property
-    def cells(self) -> frozenset[int]:
-        """Cells of the row that it reads."""
-        return frozenset(ROW_CELLS.index(name) for name in OPERATORS[self.operator].inputs)
 
 
 class FeatureSet:

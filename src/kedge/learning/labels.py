@@ -17,8 +17,9 @@ import numpy as np
 
 from kedge.domain.errors import InvalidInput
 from kedge.kernel.compiling import law
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import CLOSE, HIGH, LOW, OPEN, BoolArray, Float64Array, Int64Array
-from kedge.learning.features import Feature, FeatureSet
+from kedge.learning.features import FeatureSet
 from kedge.learning.model import LabelSpec
 from kedge.learning.operators import Operator
 

@@ -6,12 +6,15 @@ commit stands in it, so the same data, settings and code give the same hash; tho
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from kedge.domain.canonical import digest, encode
 from kedge.domain.errors import IntegrityError, InvalidInput
-from kedge.learning.features import Feature
-from kedge.learning.model_head import MODEL_FORMAT
+from kedge.learning.feature import Feature
+
+MODEL_FORMAT: Final = "kedge/model/v1"
 
 
 class FeatureSetSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +150,7 @@ def decode_model(data: bytes, *, sha256: str) -> Model:
         )
     try:
         model = msgspec.json.decode(data, type=Model)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"model {sha256[:16]}: {error}", why="another format", fix="load it with the version that wrote it") from None
     if model.format != MODEL_FORMAT or (model.trees is None) == (model.logistic is None):
         raise IntegrityError(

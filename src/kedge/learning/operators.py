@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 FUNDING_VALID_HOURS: Final = 24
 """A settlement older than this tells nothing of today: its rate counts as unknown."""
 
+ROW_CELLS: Final = ("OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "TS_S", "FUNDING_RATE", "FUNDING_TS_S", "LEADER_CLOSE")
+"""Names of a row's cells, in order; `feature_rows` says what is in them."""
+
 
 class Operator(IntEnum):
     """What a feature computes from the rows of one instrument."""

@@ -8,19 +8,17 @@ from kedge.domain.errors import KedgeError
 from kedge.domain.record import DataSource
 from kedge.governance.lineage import NodeKind, Relation, TraceBuilder
 from kedge.governance.lineage_documents import (
-    DatasetFacts,
-    ModelFacts,
     RegisteredFacts,
     commit_node,
     dataset_node,
     disagreements,
-    feature_names,
     feature_set_node,
     model_node,
     raw_file_node,
-    read_document,
     training_node,
 )
+from kedge.learning.dataset_manifest import DatasetManifest, decode_manifest
+from kedge.learning.model import Model
 from kedge.learning.training_record import TrainingRecord
 from kedge.storage.blobs import BlobStore
 from kedge.storage.model_store import ModelStore
@@ -38,22 +36,22 @@ class Documents:
     def __init__(self, state: Path) -> None:
         self.models = ModelStore(state / "models")
         self.blobs = BlobStore(state / "blobs")
-        self._read: dict[str, ModelFacts] = {}
+        self._read: dict[str, Model] = {}
 
-    def model(self, sha256: str) -> ModelFacts:
-        """What lineage shows of a model; NotFound, IntegrityError."""
+    def model(self, sha256: str) -> Model:
+        """A model of the store, read once; NotFound, IntegrityError."""
         if sha256 not in self._read:
-            self._read[sha256] = read_document(self.models.document(sha256), ModelFacts, f"model {sha256[:16]}")
+            self._read[sha256] = self.models.load(sha256)
         return self._read[sha256]
 
-    def dataset(self, sha256: str) -> DatasetFacts:
-        """What lineage shows of a data set's manifest; NotFound, IntegrityError."""
-        return read_document(self.blobs.get(sha256), DatasetFacts, f"data set {sha256[:16]}")
+    def dataset(self, sha256: str) -> DatasetManifest:
+        """A data set's manifest; NotFound, IntegrityError."""
+        return decode_manifest(self.blobs.get(sha256), sha256=sha256)
 
     def feature_names(self, model_sha256: str) -> list[str]:
         """Names of a model's features, in order; none where the model cannot be read."""
         try:
-            return feature_names(self.model(model_sha256).feature_set.features)
+            return [feature.name for feature in self.model(model_sha256).feature_set.features]
         except KedgeError:
             return []
 
@@ -123,7 +121,7 @@ class Documents:
             return None
         return RegisteredFacts(name=found.name, version=found.version, run_id=found.run_id, aliases=found.aliases)
 
-    def _training(self, into: TraceBuilder, sha256: str, model: ModelFacts) -> TrainingRecord | None:
+    def _training(self, into: TraceBuilder, sha256: str, model: Model) -> TrainingRecord | None:
         try:
             training = self.models.training(sha256)
         except KedgeError as error:

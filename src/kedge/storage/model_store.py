@@ -10,17 +10,15 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from kedge.domain.canonical import digest, encode
 from kedge.domain.errors import IntegrityError, NotFound, RecordingFailed
+from kedge.learning.model import Model, decode_model, encode_model
 from kedge.learning.training_record import TRAINING_FORMAT, TrainingRecord, encode_training
 from kedge.storage.blobs import SHA256, sync_folder, write_whole
-
-if TYPE_CHECKING:  # models come with the compiled laws, which readers of documents need not pay for
-    from kedge.learning.model import Model
 
 MODEL_FILE: Final = "model.json"
 TRAINING_FILE: Final = "training.json"
@@ -83,8 +81,6 @@ class ModelStore:
         RecordingFailed
             The disk is full or refuses; nothing is left behind.
         """
-        from kedge.learning.model import encode_model
-
         body = encode_model(model)
         sha256 = digest(body)
         target = self.folder / sha256
@@ -112,8 +108,6 @@ class ModelStore:
         IntegrityError
             The file was altered or cut, or is of another format; names the file.
         """
-        from kedge.learning.model import decode_model
-
         path = self._file(sha256, MODEL_FILE)
         try:
             return decode_model(self._read(path), sha256=sha256)

@@ -14,7 +14,7 @@ import msgspec
 
 from kedge.domain.errors import InvalidInput
 from kedge.domain.instrument import InstrumentId
-from kedge.learning.features import Feature
+from kedge.learning.feature import Feature
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

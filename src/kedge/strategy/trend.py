@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 
 from kedge.domain.errors import InvalidInput
-from kedge.learning.features import WINDOW_MAX, Feature, Operator
+from kedge.learning.feature import WINDOW_MAX, Feature
+from kedge.learning.operators import Operator
 from kedge.strategy.base import NO_TARGETS, Target, View
 
 

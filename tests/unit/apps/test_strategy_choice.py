@@ -21,9 +21,10 @@ from kedge.apps.trade_process import TraderProcess
 from kedge.apps.trade_run_folder import RunNote
 from kedge.domain.errors import IntegrityError, InvalidInput, NotFound
 from kedge.domain.outputs import Predicted
+from kedge.learning.feature import Feature
 from kedge.learning.feature_sets import feature_set, feature_set_sha256
-from kedge.learning.features import Feature, Operator
 from kedge.learning.model import Model, encode_model, model_sha256
+from kedge.learning.operators import Operator
 from kedge.ops.config import Config, load_config
 from kedge.ops.paper_keys import load_or_create_paper_keys
 from kedge.services.kill_points import NoKillPoints

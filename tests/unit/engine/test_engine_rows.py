@@ -14,8 +14,10 @@ from kedge.domain.events import BarClosed, Event, FeedGap, FundingKnown, Instrum
 from kedge.domain.instrument import Instrument
 from kedge.engine.engine import Engine
 from kedge.engine.state import LEADER_CLOSES_KEPT, SETTLEMENTS_KEPT
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import FUNDING_RATE, FUNDING_TS_S, LEADER_CLOSE, Settlements, closes_of, resets_of, rows_of
-from kedge.learning.features import Feature, FeatureSet, Float64Array, Operator
+from kedge.learning.features import FeatureSet, Float64Array
+from kedge.learning.operators import Operator
 from kedge.market.grid_bars import GridBars
 from kedge.strategy.base import NO_TARGETS, Target, View
 

@@ -29,7 +29,8 @@ from kedge.domain.units import E8
 from kedge.engine.engine import Engine
 from kedge.engine.lifecycle import Status
 from kedge.kernel.account import EQUITY, FEES, FLOWS, FUNDING, GROSS, PEAK, WALLET
-from kedge.learning.features import Feature, Operator
+from kedge.learning.feature import Feature
+from kedge.learning.operators import Operator
 from kedge.risk.limits import Limits
 from kedge.strategy.execution import ExecutionPolicy
 

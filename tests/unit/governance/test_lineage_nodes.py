@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 
 from kedge.domain.canonical import content_hash
-from kedge.domain.errors import IntegrityError
 from kedge.domain.events import Event, OrderAccepted, OrderCanceled, OrderProvenAbsent, OrderRejected, OrderUnanswered
 from kedge.domain.outputs import CancelSent, Output
 from kedge.governance import lineage_find as find
 from kedge.governance import lineage_records as records
 from kedge.governance.lineage import Link, Node, NodeKind, Recomputed, Relation, TraceBuilder, key_of
-from kedge.governance.lineage_documents import DatasetFacts, ModelFacts, commit_node, disagreements, feature_names, read_document
+from kedge.governance.lineage_documents import commit_node, disagreements
 from kedge.governance.lineage_words import fee_text, float_text, percent_text, signed_percent_text, span_text, vector_of
-from kedge.learning.model import Model, encode_model
 from kedge.risk.limits import Limits
 
 from ...builders import AAA, BBB, MINUTE, T0, accepted, canceled, instrument
@@ -197,12 +195,6 @@ def test_a_trace_is_complete_until_something_is_missing_or_differs() -> None:
     assert not into.build(key, "run").with_recomputed((equal,)).complete
 
 
-def test_a_document_that_is_none_is_refused() -> None:
-    with pytest.raises(IntegrityError, match="data set abc cannot be read"):
-        read_document(b"{}", DatasetFacts, "data set abc")
-    assert feature_names([{"name": "a"}, {}]) == ["a", "2"]
-
-
 def test_a_run_says_what_ran() -> None:
     node = records.run_node(hand_started())
     assert (node.title, node.facts["strategy"], "model" in node.facts) == (f"run by-hand: trend on {AAA}, {BBB}", "trend", False)
@@ -215,12 +207,8 @@ def test_an_unknown_commit_is_said_and_named_by_its_sources() -> None:
     assert (commit_node(known).id, commit_node(unknown).id) == ("0123456789abcdef", "c0de")
     assert commit_node(unknown).facts["commit"] == "unknown"
     assert commit_node(known, running_code="other").facts["code of the run"] == "other sources than those that trained"
-    assert disagreements(known.model_sha256, _facts(model), known) == []
-    assert disagreements("0" * 64, _facts(model), a_training(model, seed=8)) == [
+    assert disagreements(known.model_sha256, model, known) == []
+    assert disagreements("0" * 64, model, a_training(model, seed=8)) == [
         f"its model is {known.model_sha256[:16]}, the model's {'0' * 16}",
         "its seed is 8, the model's 7",
     ]
-
-
-def _facts(model: Model) -> ModelFacts:
-    return read_document(encode_model(model), ModelFacts, "model")

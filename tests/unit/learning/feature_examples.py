@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import ROW_SIZE, TS_S
-from kedge.learning.features import Feature, Float64Array, Operator
-from kedge.learning.operators import OPERATORS
+from kedge.learning.features import Float64Array
+from kedge.learning.operators import OPERATORS, Operator
 
 LEADER = "test:AAAUSDT"
 START_S = 1_699_920_000

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kedge.learning.features import Feature, Operator
+from kedge.learning.feature import Feature
 from kedge.learning.model import Calibration, FeatureSetSpec, LabelSpec, Logistic, Model, Policy, Trees
+from kedge.learning.operators import Operator
 
 STUMP = Trees(feature=(0, -1, -1), threshold=(0.0, -1.0, 1.0), left=(1, -1, -1), right=(2, -1, -1), nan_left=(1, 0, 0), roots=(0,))
 """-1 where feature 0 is at most 0 or unknown, else +1."""

@@ -13,18 +13,8 @@ from tests.unit.learning.dataset_builder import INTERVAL, dataset, grid_walk, pa
 
 from kedge.domain.canonical import digest, encode
 from kedge.domain.errors import IntegrityError, InvalidInput
-from kedge.learning.dataset import (
-    BAR_COLUMNS,
-    NO_FUNDINGS,
-    Dataset,
-    DatasetManifest,
-    Frozen,
-    dataset_sha256,
-    decode_columns,
-    encode_columns,
-    freeze,
-    thaw,
-)
+from kedge.learning.dataset import BAR_COLUMNS, NO_FUNDINGS, Dataset, Frozen, decode_columns, encode_columns, freeze, thaw
+from kedge.learning.dataset_manifest import DatasetManifest, dataset_sha256, decode_manifest
 from kedge.learning.feature_rows import Settlements
 
 
@@ -174,6 +164,19 @@ def test_a_document_of_another_format_is_refused() -> None:
     other = b'{"format":"kedge/dataset/v1"}'
     with pytest.raises(IntegrityError, match="another format"):
         thaw(digest(other), {digest(other): other}.__getitem__)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b'{"format":"\xff"}', encode_columns({"ts_ns": NO_FUNDINGS.ts_ns})])
+def test_bytes_that_are_no_manifest_are_refused_by_the_name_they_were_asked_for(data: bytes) -> None:
+    with pytest.raises(IntegrityError, match=f"data set {digest(data)[:16]}"):
+        decode_manifest(data, sha256=digest(data))
+
+
+def test_a_manifest_reads_back_as_itself_and_names_every_blob_beside_itself() -> None:
+    frozen = freeze(dataset())
+    read = decode_manifest(frozen.blobs[frozen.sha256], sha256=frozen.sha256)
+    assert read == frozen.manifest
+    assert {name for _, name in read.columns()} == set(frozen.blobs) - {frozen.sha256}
 
 
 def test_columns_that_are_not_those_of_bars_are_refused() -> None:

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from kedge.learning.feature_rows import CLOSE, FUNDING_RATE, HIGH, LEADER_CLOSE, LOW, OPEN, TS_S, VOLUME
-from kedge.learning.features import FeatureSet, Float64Array, Operator
+from kedge.learning.features import FeatureSet, Float64Array
+from kedge.learning.operators import Operator
 
 from .feature_examples import feature, rows
 

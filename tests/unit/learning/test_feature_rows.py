@@ -14,7 +14,6 @@ from kedge.learning.feature_rows import (
     LEADER_CLOSE,
     LOW,
     OPEN,
-    ROW_CELLS,
     ROW_SIZE,
     TS_S,
     VOLUME,
@@ -24,6 +23,7 @@ from kedge.learning.feature_rows import (
     resets_of,
     rows_of,
 )
+from kedge.learning.operators import ROW_CELLS
 from kedge.market.grid_bars import GridBars
 
 from ...builders import MINUTE, T0, S, instrument

@@ -7,8 +7,8 @@ import pytest
 
 from kedge.domain.errors import NotFound
 from kedge.learning.feature_sets import FEATURE_SETS, feature_set, feature_set_sha256
-from kedge.learning.features import FeatureSet, Operator
-from kedge.learning.operators import OPERATORS
+from kedge.learning.features import FeatureSet
+from kedge.learning.operators import OPERATORS, Operator
 
 from .feature_examples import LEADER
 

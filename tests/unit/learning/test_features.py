@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from kedge.domain.errors import InvalidInput
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import CLOSE, FUNDING_RATE, FUNDING_TS_S, HIGH, LEADER_CLOSE, LOW, OPEN, ROW_SIZE, TS_S, VOLUME
-from kedge.learning.features import Feature, FeatureSet, Float64Array, Operator, update_features
-from kedge.learning.operators import OPERATORS
+from kedge.learning.features import FeatureSet, Float64Array, update_features
+from kedge.learning.operators import OPERATORS, Operator
 
 from .feature_examples import LEADER, every_operator, feature, rows
 

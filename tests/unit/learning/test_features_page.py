@@ -6,9 +6,9 @@ import ast
 from pathlib import Path
 
 from kedge.learning import operators
+from kedge.learning.feature import Feature
 from kedge.learning.feature_sets import feature_set
-from kedge.learning.features import Feature, Operator
-from kedge.learning.operators import OPERATORS, Traits
+from kedge.learning.operators import OPERATORS, Operator, Traits
 
 from .feature_examples import LEADER
 

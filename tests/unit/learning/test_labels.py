@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from kedge.domain.errors import InvalidInput
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import CLOSE, HIGH, LOW, OPEN, ROW_SIZE, VOLUME, Float64Array
-from kedge.learning.features import Feature, FeatureSet, Operator
+from kedge.learning.features import FeatureSet
 from kedge.learning.labels import Outcome, first_touch, label_bars, triple_barrier, volatility
 from kedge.learning.model import LabelSpec
+from kedge.learning.operators import Operator
 
 PRICES = [100, 101, 100.5, 102.2, 103, 101, 99, 97.9, 98.5, 100, 101.5, 101.6, 101.4, 101.7, 101.5, 101.8]
 VECTOR = [  # LABEL-TB: event, sign of the label at the vertical, touch, outcome, return

@@ -49,7 +49,7 @@ def test_a_document_of_another_format_or_with_both_or_no_scorers_is_refused(chan
         decode_model(data, sha256=digest(data))
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"name":1}', b"\xff"])
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"name":1}', b"\xff", b'{"name":"\xff"}'])
 def test_bytes_that_are_no_document_are_refused(data: bytes) -> None:
     with pytest.raises(IntegrityError, match="model "):
         decode_model(data, sha256=digest(data))

@@ -11,9 +11,11 @@ from tests.unit.learning.dataset_builder import INTERVAL, dataset, grid_walk, pa
 
 from kedge.domain.errors import InvalidInput
 from kedge.learning.dataset import NO_FUNDINGS, Dataset
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import closes_of, resets_of, rows_of
-from kedge.learning.features import Feature, FeatureSet, Operator
+from kedge.learning.features import FeatureSet
 from kedge.learning.model import FeatureSetSpec, LabelSpec
+from kedge.learning.operators import Operator
 from kedge.learning.training_data import WARMING_UP, TrainingData, build
 from kedge.learning.weights import average_uniqueness
 

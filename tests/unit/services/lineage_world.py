@@ -15,10 +15,11 @@ from kedge.domain.events import BarClosed, Event
 from kedge.domain.outputs import Output
 from kedge.domain.record import DataSource, RunStarted, Step
 from kedge.learning.dataset import Dataset, Part, freeze
+from kedge.learning.feature import Feature
 from kedge.learning.feature_rows import Settlements
 from kedge.learning.feature_sets import feature_set_sha256
-from kedge.learning.features import Feature, Operator
 from kedge.learning.model import Calibration, FeatureSetSpec, LabelSpec, Logistic, Model, Policy, Trees, model_sha256
+from kedge.learning.operators import Operator
 from kedge.learning.training_record import Environment, TrainingRecord
 from kedge.market.grid_bars import GridBars
 from kedge.services.backtest import first_record

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from kedge.domain.events import Event, FundingKnown
-from kedge.learning.features import Feature, Operator
+from kedge.learning.feature import Feature
+from kedge.learning.operators import Operator
 from kedge.strategy.base import NO_TARGETS, Target, View
 
 from ...builders import AAA, MINUTE, T0, ListJournal, a_run, flat_bars, fundings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kedge.learning.features import Feature, Operator
+from kedge.learning.feature import Feature
 from kedge.learning.model import Calibration, FeatureSetSpec, LabelSpec, Logistic, Model, Policy, model_sha256
+from kedge.learning.operators import Operator
 from kedge.learning.training_record import Environment, FoldFigures, TrainingRecord
 from kedge.storage.model_registry import TrainingLog
 

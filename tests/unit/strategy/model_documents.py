@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kedge.domain.errors import NotFound
+from kedge.learning.feature import Feature
 from kedge.learning.feature_sets import feature_set_sha256
-from kedge.learning.features import Feature, Operator
 from kedge.learning.model import Calibration, FeatureSetSpec, LabelSpec, Model, Policy, Trees, model_sha256
+from kedge.learning.operators import Operator
 from kedge.strategy.model import ModelParams, ModelTrader
 
 from ...builders import MINUTE

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from kedge.domain.errors import IntegrityError, InvalidInput
-from kedge.learning.features import Feature, Operator
+from kedge.learning.feature import Feature
 from kedge.learning.model import Calibration, Logistic, Policy, model_sha256
+from kedge.learning.operators import Operator
 from kedge.strategy.base import NOT_FINITE, OUT_OF_DOMAIN, Prediction
 from kedge.strategy.model import ModelParams, ModelTrader, read_model_params, wanted_side
 from kedge.strategy.registry import make_strategy

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from kedge.domain.errors import KedgeError
-from kedge.learning.dataset import DatasetManifest, PartManifest
+from kedge.learning.dataset_manifest import PartManifest, decode_manifest
 from kedge.services.market_data import MarketData, Series
 
 SYNTHETIC = "synthetic seed "
@@ -23,10 +21,9 @@ def overlap_words(dataset_sha256: str, blob: Callable[[str], bytes], market: Mar
         Gives the bytes of a hash, such as `BlobStore.get`.
     """
     try:
-        manifest = msgspec.json.decode(blob(dataset_sha256), type=DatasetManifest)
-    except (KedgeError, msgspec.DecodeError) as error:
-        told = error.what if isinstance(error, KedgeError) else str(error)
-        return f"what the model has learned from cannot be read ({told}): whether it has seen these bars is not known"
+        manifest = decode_manifest(blob(dataset_sha256), sha256=dataset_sha256)
+    except KedgeError as error:
+        return f"what the model has learned from cannot be read ({error.what}): whether it has seen these bars is not known"
     parts = {part.instrument: part for part in manifest.parts}
     seen = sum(_seen(parts[one.instrument_id], one) for one in market.series if one.instrument_id in parts)
     if not seen:

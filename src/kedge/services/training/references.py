@@ -10,7 +10,6 @@ import re
 from typing import NamedTuple
 
 from kedge.domain.errors import IntegrityError, KedgeError, NotFound
-from kedge.learning.model_head import decode_head
 from kedge.storage.model_names import parse_reference
 from kedge.storage.model_registry import MlflowRegistry
 from kedge.storage.model_store import PREFIX_MIN, Aliases, ModelStore, Registered
@@ -137,7 +136,7 @@ def _checked(found: Registered, models: ModelStore, source: str, warning: str) -
 
 def _by_hash(prefix: str, models: ModelStore) -> Resolved:
     sha256 = models.find(prefix)
-    name = decode_head(models.document(sha256), sha256=sha256).name
+    name = models.load(sha256).name
     known = known_as(models, models.aliases(), sha256)
     if known is None:
         return Resolved(sha256, name, None, "", (), "hash", "")
