@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes
 from kedge.apps.output import emit
-from kedge.domain.errors import AccessRefused, InvalidInput
+from kedge.domain.errors import AccessRefused, IntegrityError, InvalidInput
 from kedge.ops.config import load_config
 
 if TYPE_CHECKING:
@@ -69,7 +69,10 @@ def trade(
 
     check_rung(rung)
     settings = load_config(config, flags={"state_dir": state_dir, "strategy.name": strategy})
-    chosen = choose(settings, None, param)
+    try:
+        chosen = choose(settings, None, param)
+    except IntegrityError as error:  # as a refused input, which no restart mends
+        raise InvalidInput(error.what, why=error.why, fix=error.fix) from error
     if chosen.warning:
         print(f"note: {chosen.warning}", file=sys.stderr, flush=True)
     options = Options(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from kedge.ops.health_file import EXCHANGE, TRADER
 from kedge.ops.logs import log_file
 from kedge.ops.state_folder import refuse_full_disk
 from kedge.ops.status_file import up_lock
+from kedge.services.market_span import Span, recorded_part
 from kedge.services.supervisor import Outcome, Supervisor
 from kedge.strategy.model import MODEL, read_model_params
 from kedge.venues.exchange.player import STEPS_MIN
@@ -99,12 +101,13 @@ def trial(
         refuse_full_disk(folder)
         with clock.phase("read"):
             market, whole, cut_ns = _read(asked)
+            closes_ns = _closes_ns(whole, cut_ns)
         clock.say(f"{market.bar_count:,} bars of {len(market.series)} instruments; learning ends {utc_text(cut_ns // NS_PER_MS)} UTC")
         with clock.phase("train"):
             done = run_job(_job(settings, asked, market, cut_ns), clock.say)
         plan = _plan(settings, asked, market, cut_ns, done)
         with clock.phase("trade"):
-            run_id = _play(plan, clock.say, _times_left(whole, cut_ns))
+            run_id = _play(plan, clock.say, closes_ns)
         with clock.phase("judge"):
             told = report(settings, run_id, done, market, whole, cut_ns)
     payload = {"schema": "kedge/trial/v1", **told, "seconds": clock.seconds}
@@ -146,13 +149,24 @@ class Phases:
 
 
 def _read(asked: Asked) -> tuple[MarketData, Dataset, int]:
-    """The files, all of them as a data set, and where learning ends."""
+    """The files, all of them as a data set, and where learning ends.
+
+    Raises
+    ------
+    KedgeError
+        A file cannot be read, or the part after the cut cannot be played; said before anything is learned.
+    """
     from kedge.services.market_data import load_market
     from kedge.services.training.data import dataset_of, parse_fraction
 
+    for path in _absolute(asked.data):
+        if "," in path:
+            raise InvalidInput(f"{path} holds a comma", why="commas part the files of a market", fix="rename the file or its folder")
     market = load_market(asked.data, asked.funding)
     whole = dataset_of(market)
-    return market, whole, whole.time_at(*parse_fraction(asked.train_frac))
+    cut_ns = whole.time_at(*parse_fraction(asked.train_frac))
+    recorded_part(market, Span(from_ts_ns=cut_ns, one_grid=True))
+    return market, whole, cut_ns
 
 
 def _job(settings: Config, asked: Asked, market: MarketData, cut_ns: int) -> Job:
@@ -191,32 +205,38 @@ def _absolute(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(path.expanduser().absolute()) for path in paths)
 
 
-def _times_left(whole: Dataset, cut_ns: int) -> int:
-    """Bars that are to be played, over all instruments."""
-    return sum(int((part.bars.open_ts_ns >= cut_ns).sum()) for part in whole.parts)
+def _closes_ns(whole: Dataset, cut_ns: int) -> Sequence[int]:
+    """When each bar that is to be played closes, over all instruments, in order."""
+    return sorted(int(ts) for part in whole.parts for ts in part.bars.close_ts_ns[part.bars.open_ts_ns >= cut_ns])
 
 
-def _play(plan: Plan, say: Callable[[str], None], bars: int) -> str:
+def _play(plan: Plan, say: Callable[[str], None], closes_ns: Sequence[int]) -> str:
     """Exchange and trader to the end of the bars; the run's name.
 
     Raises
     ------
     RecordingFailed
-        One of them could not be kept alive, or somebody stopped it.
+        One of them could not be kept alive.
+    KeyboardInterrupt
+        Somebody stopped it.
     """
-    return run_until_stopped(lambda stopping: _Play(plan, say, bars).run(stopping))
+    run_id = run_until_stopped(lambda stopping: _Play(plan, say, closes_ns).run(stopping))
+    if run_id is None:
+        say(f"stopped before the end; the model stays registered as {plan.model}")
+        raise KeyboardInterrupt
+    return run_id
 
 
 class _Play:
     """The two processes and what they say of themselves."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None], bars: int) -> None:
-        self._plan, self._say, self._bars = plan, say, bars
+    def __init__(self, plan: Plan, say: Callable[[str], None], closes_ns: Sequence[int]) -> None:
+        self._plan, self._say, self._closes_ns = plan, say, closes_ns
         self._traders: set[int] = set()
         self._told_s = 0.0
 
-    async def run(self, stopping: Stopping) -> str:
-        """Until the market has ended."""
+    async def run(self, stopping: Stopping) -> str | None:
+        """Until the market has ended, then the run's name; None where somebody stopped it before."""
         import aiohttp
 
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
@@ -233,7 +253,7 @@ class _Play:
                     supervisor.stop()
                     break
             outcome = await running
-        return self._run_id(outcome)
+        return None if outcome.reason != ENDED and stopping.asked.is_set() else self._run_id(outcome)
 
     def _report(self, children: list[dict[str, Any]]) -> None:
         self._traders |= {row["pid"] for row in children if row["name"] == TRADER and row["pid"] is not None}
@@ -244,7 +264,8 @@ class _Play:
         if "funnel" in status and now_s - self._told_s >= TELL_S:
             self._told_s = now_s
             at = utc_text(int(status["ts_ns"]) // NS_PER_MS)
-            self._say(f"{status['bars']:,} of {self._bars:,} bars, {at}, {status['fills']} fills, equity {float(status['equity']):,.2f}")
+            done, bars = bisect_right(self._closes_ns, int(status["ts_ns"])), len(self._closes_ns)
+            self._say(f"{done:,} of {bars:,} bars, {at}, {status['fills']} fills, equity {float(status['equity']):,.2f}")
 
     def _run_id(self, outcome: Outcome) -> str:
         status = read_status(self._plan.state_folder, self._traders) or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 SAMPLE_MIN: Final = 30
 """Fewer labelled predictions than this, and figures of them would be noise."""
+INVENTED: Final = "not recorded in the traded part; what was charged is the simulated exchange's own rate, and holding is shown without any"
 
 
 def report(settings: Config, run_id: str, done: Done, market: MarketData, whole: Dataset, cut_ns: int) -> dict[str, Any]:
@@ -44,8 +46,11 @@ def report(settings: Config, run_id: str, done: Done, market: MarketData, whole:
     part = recorded_part(market, Span(from_ts_ns=cut_ns, one_grid=True))
     specs = {one.instrument_id: one for one in started.instruments}
     hold = hold_figures(specs, (event for event in part.events if isinstance(event, BarClosed)), part.fundings)
+    settled = {rate.instrument for rate in part.fundings}
+    invented = sorted(name for name, spec in specs.items() if spec.funding_interval_ns and name not in settled)
     sampled, labels = out_of_sample(model, whole, cut_ns, said)
     status = read_trader_status(settings.state_folder, datetime.now(UTC))
+    funnel = status.get("funnel") if status.get("run_id") == run_id else None
     return {
         "run_id": run_id,
         "model": done.model_sha256,
@@ -61,11 +66,16 @@ def report(settings: Config, run_id: str, done: Done, market: MarketData, whole:
         "labels": labels,
         "run": plain_figures(figures),
         "hold": msgspec.to_builtins(hold),
-        "risk_state": status["risk_state"],
-        "halt_code": status.get("halt_code", ""),
-        "funnel": status["funnel"],
-        "assumptions": {**market.assumptions, **{f"grid {n}": words for n, words in enumerate(part.assumptions, 1)}},
-        "sentence": sentence(figures, hold, str(status.get("halt_code", ""))),
+        "risk_state": figures.risk_state,
+        "halt_code": figures.risk_code,
+        "funnel": funnel,
+        "funding_not_recorded": invented,
+        "assumptions": {
+            **market.assumptions,
+            **{f"grid {n}": words for n, words in enumerate(part.assumptions, 1)},
+            **{f"{name} funding": INVENTED for name in invented},
+        },
+        "sentence": sentence(figures, hold),
     }
 
 
@@ -88,7 +98,7 @@ def out_of_sample(model: Model, whole: Dataset, cut_ns: int, said: Sequence[Said
     try:
         data = build(whole.take(max(from_ns, whole.first_ts_ns), None), model.feature_set, model.label)
     except InvalidInput:  # nothing of it has a label
-        return {}, {"predictions": len(said), "labelled": 0}
+        return {}, {"predictions": len(said), "labelled": 0, "vetoed": sum(one.is_vetoed for one in said)}
     probability = {(one.ts_ns, one.instrument): one.probability for one in said}
     keys = [(int(ts), data.instruments[int(n)]) for ts, n in zip(data.ts_ns, data.instrument_index, strict=True)]
     rows = np.array([n for n, key in enumerate(keys) if key in probability], np.int64)
@@ -108,19 +118,19 @@ def _warmup_ns(model: Model) -> int:
 
 
 def plain_figures(figures: RunFigures) -> dict[str, Any]:
-    """Money as decimal text, the rest as it is."""
+    """Money as exact decimal text, times in UTC ('' for none), the rest as it is."""
     told: dict[str, Any] = {}
     for name, value in msgspec.structs.asdict(figures).items():
         if name.endswith("_e8"):
-            told[name.removesuffix("_e8")] = money_text(value, places=2)
+            told[name.removesuffix("_e8")] = money_text(value)
         elif name.endswith("_ts_ns"):
-            told[name.removesuffix("_ts_ns")] = utc(value)
+            told[name.removesuffix("_ts_ns")] = utc(value) if value else ""
         else:
             told[name] = value
     return told
 
 
-def sentence(figures: RunFigures, hold: HoldFigures, halt_code: str) -> str:
+def sentence(figures: RunFigures, hold: HoldFigures) -> str:
     """The result in plain words."""
     if not figures.fills:
         did = "The model did not trade"
@@ -130,8 +140,17 @@ def sentence(figures: RunFigures, hold: HoldFigures, halt_code: str) -> str:
         did = f"The model earned {figures.net_frac:.2%} after costs"
     held = "lost" if hold.net_frac < 0 else "earned"
     beside = f"; holding the same instruments {held} {abs(hold.net_frac):.2%} with {hold.drawdown_frac:.1%} drawdown"
-    halted = f" Trading was halted before the end ({halt_code})." if halt_code else ""
-    return f"{did}{beside}, fully invested, against a mean exposure of {figures.exposure_mean_frac:.1%} here.{halted}"
+    return f"{did}{beside}, fully invested, against a mean exposure of {figures.exposure_mean_frac:.1%} here.{_braked(figures)}"
+
+
+def _braked(figures: RunFigures) -> str:
+    """What limits did to the trading, '' for nothing."""
+    if not figures.brakes:
+        return ""
+    if not figures.risk_ts_ns:
+        return f" Limits held back new risk {figures.brakes} times, and let it go on again."
+    why = f"{figures.risk_code} was {figures.risk_observed} against a limit of {figures.risk_limit}"
+    return f" New risk ENDED at {utc(figures.risk_ts_ns)} UTC ({figures.risk_state}: {why}); from there on nothing new was opened."
 
 
 def utc(ts_ns: int) -> str:
@@ -150,23 +169,29 @@ def draw(target: Console, told: Mapping[str, Any]) -> None:
         ("out of fold", f"Brier {oof['brier']}, skill {oof['brier_skill']}, AUC {oof['auc']}"),
         ("out of sample", _sampled(oos, told["labels"])),
         ("trades", f"{run['fills']} fills, {run['round_trips']} round trips, turnover {run['turnover_frac']:.1f} times the wallet"),
-        ("result before costs", run["gross"]),
-        ("fees", run["fees"]),
-        ("funding paid", run["funding"]),
-        ("slippage", f"{run['slippage']} against the decisions' marks (within the result before costs)"),
-        ("net result", f"{run['net_frac']:+.2%} of {run['wallet']}: equity {run['equity']}"),
+        ("result before costs", _cents(run["gross"])),
+        ("fees", _cents(run["fees"])),
+        ("funding paid", _cents(run["funding"])),
+        ("slippage", f"{_cents(run['slippage'])} against the decisions' marks (within the result before costs)"),
+        ("net result", f"{run['net_frac']:+.2%} of {_cents(run['wallet'])}: equity {_cents(run['equity'])}"),
         ("drawdown", f"{run['drawdown_frac']:.2%}"),
         ("exposure", f"mean {run['exposure_mean_frac']:.1%} of equity, in the market {run['in_market_frac']:.0%} of the time"),
         ("holding", f"{hold['net_frac']:+.2%} after costs ({hold['price_frac']:+.2%} by price), drawdown {hold['drawdown_frac']:.1%}"),
         ("risk state", told["risk_state"] + (f" ({told['halt_code']})" if told["halt_code"] else "")),
     ]
     print_rows(target, ("what", "came to"), rows)
-    for words in (*told["verdict"], told["sentence"]):
+    missing = told["funding_not_recorded"]
+    assumed = (f"Funding of {', '.join(missing)}: {INVENTED}.",) if missing else ()
+    for words in (*told["verdict"], *assumed, told["sentence"]):
         target.print(words, highlight=False, soft_wrap=True)
     seconds = ", ".join(f"{name} {took:.1f} s" for name, took in told["seconds"].items())
     target.print(f"took: {seconds}", highlight=False)
     ask = f"kedge audit trace {run['first_fill_id']} · " if run["first_fill_id"] else ""
     target.print(f"{ask}kedge audit verify {told['run_id']} · kedge replay {told['run_id']}", highlight=False, soft_wrap=True)
+
+
+def _cents(amount: str) -> str:
+    return f"{Decimal(amount):,.2f}"
 
 
 def _sampled(figures: Mapping[str, str], labels: Mapping[str, int]) -> str:

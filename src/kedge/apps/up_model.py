@@ -18,7 +18,7 @@ from kedge.apps.model_job import Job, Say, run_job
 from kedge.apps.strategy_choice import models_of
 from kedge.domain.errors import IntegrityError, InvalidInput, KedgeError, NotFound
 from kedge.domain.instrument import InstrumentId
-from kedge.learning.dataset import DatasetManifest
+from kedge.learning.dataset_manifest import DatasetManifest
 from kedge.learning.model import Model
 from kedge.market.intervals import interval_text, utc_text
 from kedge.ops.state_folder import registry_folder

@@ -125,9 +125,11 @@ def _wanted(settings: Config, recorded: MarketData | None, funding: tuple[Path, 
         instruments = listed(settings, [symbol.upper() for symbol in demo.instruments])
         ids = tuple(one.instrument_id for one in instruments)
         return Wanted(settings.state_folder, SYNTHETIC, INTERVAL_NS, ids, demo.seed, synthetic_start_ns(instruments))
+    from kedge.services.market_span import Span, recorded_part
     from kedge.services.training.data import dataset_of
 
     cut_ns = dataset_of(recorded).time_at(*TRAIN_FRACTION)
+    recorded_part(recorded, Span(from_ts_ns=cut_ns, one_grid=True))  # what cannot be played is said before a model learns for it
     ids = tuple(one.instrument_id for one in recorded.instruments)
     files = tuple(files_of(demo.market))
     return Wanted(settings.state_folder, REPLAY, recorded.interval_ns, ids, demo.seed, cut_ns, files, funding)

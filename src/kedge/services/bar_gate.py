@@ -20,6 +20,9 @@ MarketEvent = BarClosed | FeedGap | FundingKnown
 RATES_BEFORE_NS: Final = 3 * NS_PER_DAY
 """How far before the first bar settlements are asked for, so that its rate is known; funding settles at least once a day."""
 
+RATES_ASKS: Final = 3
+"""How many bars in a row ask history after an interruption: it may hold a settlement of this moment only a little later."""
+
 
 class Hole(NamedTuple):
     """Bars of one instrument that end within `(from_ts_ns, to_ts_ns]` are missing."""
@@ -55,7 +58,7 @@ class BarGate:
         self.is_open = False
         self._settled = None if settled_ts_ns is None else dict(settled_ts_ns)
         self._rates: list[FundingKnown] = []
-        self._unasked: set[InstrumentId] = set(self._settled or ())
+        self._unasked: dict[InstrumentId, int] = dict.fromkeys(self._settled or (), 1)
         self._last = dict(last_ts_ns)
         self._interval_ns, self._history_bars = interval_ns, history_bars
         self._waiting: list[MarketEvent] = []
@@ -90,8 +93,8 @@ class BarGate:
             self._rates.append(event)
 
     def rates_missed(self) -> None:
-        """Settlements may have been missed: history is to be asked before the next bar of each instrument."""
-        self._unasked = set(self._settled or ())
+        """Settlements may have been missed: history is to be asked before each of the next bars of each instrument."""
+        self._unasked = dict.fromkeys(self._settled or (), RATES_ASKS)
 
     def rate_holes(self) -> list[Hole]:
         """Spans of settlements to ask for before what waits may go on; to be called when the bars' own holes are filled."""
@@ -105,7 +108,9 @@ class BarGate:
 
     def fill_rates(self, hole: Hole, rates: Iterable[FundingKnown]) -> None:
         """What history gave for a span of settlements."""
-        self._unasked.discard(hole.instrument)
+        left = self._unasked.pop(hole.instrument, 0) - 1
+        if left > 0:
+            self._unasked[hole.instrument] = left
         for rate in rates:
             self.hold(rate)
 

@@ -7,18 +7,22 @@ Sources: drawdown is the largest fall from a peak of equity at bar closes; holdi
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from kedge.domain.events import BarClosed, CashMoved, Event, FundingSettled, OrderFilled
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import Side
-from kedge.domain.outputs import Decided, OrderSent, Output, Predicted
+from kedge.domain.outputs import Decided, OrderSent, Output, Predicted, RiskStateChanged
 from kedge.domain.record import Record, RunStarted, Step
 from kedge.domain.units import E8, hex_float
+from kedge.risk.states import RiskState
 from kedge.simulation.exchange import FundingRate
+
+RUNNING: Final = RiskState.RUNNING.value
 
 
 class Said(NamedTuple):
@@ -47,6 +51,14 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
         Traded notional over the starting wallet.
     first_ts_ns, last_ts_ns : int
         Opening of the first bar, close of the last.
+    risk_state, risk_code : str
+        Where the brakes stand at the end, and the rule that put them there; '' while they never moved, or moved back.
+    risk_ts_ns : int
+        Since when; 0 while they are open.
+    risk_observed, risk_limit : str
+        What that rule saw, and its limit.
+    brakes : int
+        How often they were drawn.
     """
 
     wallet_e8: int
@@ -69,10 +81,19 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     last_ts_ns: int
     first_fill_id: str
     last_fill_id: str
+    risk_state: str
+    risk_code: str
+    risk_ts_ns: int
+    risk_observed: str
+    risk_limit: str
+    brakes: int
 
 
 class HoldFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Equal weights bought at the first open and sold at the last close; `net_frac` after two taker fees and the funding of longs."""
+    """Equal weights bought at the first open and sold at the last close; `net_frac` after two taker fees and the funding of longs.
+
+    The part of an instrument whose bars begin later lies idle until then.
+    """
 
     price_frac: float
     net_frac: float
@@ -104,6 +125,8 @@ class Ledger:
         self._trips = self._fills = self._bars = self._times = self._busy = 0
         self._fall = self._exposure = 0.0
         self._first_ns = self._at_ns = 0
+        self._braked: tuple[int, RiskStateChanged] | None = None
+        self._brakes = 0
         self.predictions: list[Said] = []
 
     def take(self, step: Step) -> None:
@@ -128,6 +151,7 @@ class Ledger:
         equity = self._equity()
         earned = equity - self._wallet - self._moved
         times = max(1, self._times)
+        since_ns, braked = self._braked or (0, RiskStateChanged(state=RUNNING, code="", observed="", limit=""))
         return RunFigures(
             wallet_e8=self._wallet,
             equity_e8=equity,
@@ -149,6 +173,12 @@ class Ledger:
             last_ts_ns=self._at_ns,
             first_fill_id=self._fill_ids[0] if self._fill_ids else "",
             last_fill_id=self._fill_ids[-1] if self._fill_ids else "",
+            risk_state=braked.state,
+            risk_code=braked.code,
+            risk_ts_ns=since_ns,
+            risk_observed=braked.observed,
+            risk_limit=braked.limit,
+            brakes=self._brakes,
         )
 
     def _bar(self, bar: BarClosed) -> None:
@@ -194,6 +224,10 @@ class Ledger:
             self._decided[output.decision_id] = output.mark_ticks
         elif isinstance(output, OrderSent):
             self._decision_of[output.approved.order.client_order_id] = output.approved.order.decision_id
+        elif isinstance(output, RiskStateChanged):
+            is_drawn = output.state != RUNNING
+            self._brakes += is_drawn
+            self._braked = (event.ts_ns, output) if is_drawn else None
         elif isinstance(output, Predicted) and event.ts_ns > self._start_ns:
             said = hex_float(output.probability_hex)
             self.predictions.append(Said(event.ts_ns, output.instrument, said, bool(output.veto)))
@@ -218,31 +252,38 @@ def run_figures(records: Iterable[Record]) -> tuple[RunStarted, RunFigures, list
 
 
 def hold_figures(specs: Mapping[InstrumentId, Instrument], bars: Iterable[BarClosed], rates: Sequence[FundingRate]) -> HoldFigures:
-    """Holding all instruments over these bars (ordered by time); `rates` are the settlements of the span."""
-    opens: dict[InstrumentId, int] = {}
-    closes: dict[InstrumentId, int] = {}
-    at: dict[tuple[InstrumentId, int], int] = {}
+    """Holding all instruments over these bars (ordered by time); `rates` are the settlements of the span.
+
+    A settlement within a bar is paid at the close before it, the first one at the opening.
+    """
+    marks: dict[InstrumentId, list[tuple[int, int]]] = {}
+    grown = dict.fromkeys(specs, 1.0)
     peak, fall, now_ns = 1.0, 0.0, 0
     for bar in bars:
-        if bar.ts_ns > now_ns and closes:
-            worth = sum(closes[name] / opens[name] for name in opens) / len(opens)
+        if bar.ts_ns > now_ns:
+            worth = sum(grown.values()) / len(specs)
             peak = max(peak, worth)
             fall = max(fall, (peak - worth) / peak)
         now_ns = bar.ts_ns
-        opens.setdefault(bar.instrument, bar.open_ticks)
-        closes[bar.instrument] = at[bar.instrument, bar.ts_ns] = bar.close_ticks
-    count = len(opens)
-    grown = {name: closes[name] / opens[name] for name in opens}
-    worth = sum(grown.values()) / count
+        found = marks.setdefault(bar.instrument, [(bar.open_ts_ns, bar.open_ticks)])
+        found.append((bar.ts_ns, bar.close_ticks))
+        grown[bar.instrument] = bar.close_ticks / found[0][1]
+    worth = sum(grown.values()) / len(specs)
     fall = max(fall, (max(peak, worth) - worth) / max(peak, worth))
-    fees = sum(specs[name].taker_fee_e8 / E8 * (1.0 + grown[name]) for name in opens) / count
-    due = [rate for rate in rates if (rate.instrument, rate.ts_ns) in at]
-    paid = sum(rate.rate_e8 / E8 * at[rate.instrument, rate.ts_ns] / opens[rate.instrument] for rate in due)
+    fees = sum(specs[name].taker_fee_e8 / E8 * (1.0 + grown[name]) for name in marks) / len(specs)
+    paid = sum(rate.rate_e8 / E8 * _grown_at(marks.get(rate.instrument, []), rate.ts_ns) for rate in rates) / len(specs)
     return HoldFigures(
         price_frac=worth - 1.0,
-        net_frac=worth - 1.0 - fees - paid / count,
+        net_frac=worth - 1.0 - fees - paid,
         fees_frac=fees,
-        funding_frac=paid / count,
+        funding_frac=paid,
         drawdown_frac=fall,
-        by_instrument={name: one - 1.0 for name, one in sorted(grown.items())},
+        by_instrument={name: grown[name] - 1.0 for name in sorted(marks)},
     )
+
+
+def _grown_at(marks: Sequence[tuple[int, int]], ts_ns: int) -> float:
+    """What one unit put in at the first mark had become by then; 0.0 where nothing was held, at the first instant too."""
+    if not marks or not marks[0][0] < ts_ns <= marks[-1][0]:
+        return 0.0
+    return marks[bisect_right(marks, ts_ns, key=lambda mark: mark[0]) - 1][1] / marks[0][1]

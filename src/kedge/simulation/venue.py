@@ -349,6 +349,10 @@ class Venue(VenueReads):
             raise InvalidInput(f"funding rate is {rate_e8} e8", why=f"beyond the cap of {cap}", fix="raise funding_cap_e8 or correct it")
         self._market(instrument).feed_rate(rate_e8)
 
+    def skip_funding(self, instrument: InstrumentId) -> None:
+        """The rate of the next settlement is unknown: tickers say none, nobody is charged, history does not hold it."""
+        self._market(instrument).skip_funding()
+
     def advance(self, ts_ns: int) -> None:
         """Let time pass: klines close and funding settles when due."""
         self._begin(ts_ns)

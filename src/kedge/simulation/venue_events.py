@@ -32,10 +32,13 @@ INSURANCE: Final = "INSURANCE"
 
 
 def settle_funding(market: Market, dealing: Dealing) -> None:
-    """Every position of the instrument pays or receives now, at the mark."""
+    """Every position of the instrument pays or receives now, at the mark; nobody where the rate is unknown."""
     tape, spec, ts_ns = dealing.tape, market.spec, market.next_funding_ns
     rate, mark = market.rate_e8(), market.mark_e8
-    if mark:
+    if mark and market.is_rate_unknown:
+        market.seq += 1
+        market.funded(None)
+    elif mark:
         market.seq += 1
         for slot in list(market.holders.values()):
             paid = funding_paid_e8(slot.lots, mark, rate, spec.tick_e8, spec.tick_value_e8)

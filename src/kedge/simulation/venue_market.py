@@ -60,6 +60,7 @@ class Market:
         self.fundings: deque[FundingRow] = deque(maxlen=_FUNDINGS_KEPT)
         self.next_funding_ns = _next_multiple(start_ts_ns, spec.funding_interval_ns)
         self.fed_rate_e8: int | None = None
+        self.is_rate_unknown = False
         self._premium_sum = self._premium_weight = 0
         self._premium_minute = -1
         self._trade_prefix, self._trades_made = trade_prefix, 0
@@ -139,7 +140,7 @@ class Market:
             self.name, ts_ns, self.seq, self.last_ticks, self.mark_e8, self.index_e8,
             bid, book.lots_at(Side.BUY, bid) if bid else 0, ask, book.lots_at(Side.SELL, ask) if ask else 0,
             day_ago, self.klines.hour_ago_ticks(), high, low, volume, turnover,
-            self.rate_e8(), self.next_funding_ns, self.open_interest_lots, self.tick_direction,
+            None if self.is_rate_unknown else self.rate_e8(), self.next_funding_ns, self.open_interest_lots, self.tick_direction,
         )  # fmt: skip
 
     def _limits(self) -> PriceLimits:
@@ -177,14 +178,20 @@ class Market:
 
     def feed_rate(self, rate_e8: int | None) -> None:
         """Fix the rate that settles next, or None to work it out again; a ticker tells a change at once."""
-        if rate_e8 != self.fed_rate_e8:
+        if rate_e8 != self.fed_rate_e8 or self.is_rate_unknown:
             self.next_ticker_ns = 0
-        self.fed_rate_e8, self.is_moved = rate_e8, True
+        self.fed_rate_e8, self.is_rate_unknown, self.is_moved = rate_e8, False, True
 
-    def funded(self, row: FundingRow) -> None:
-        """A settlement happened; the next interval begins, and a ticker tells it at once."""
+    def skip_funding(self) -> None:
+        """The rate that settles next is unknown until another is fed; a ticker tells that at once."""
         self.next_ticker_ns = 0
-        self.fundings.append(row)
+        self.is_rate_unknown = self.is_moved = True
+
+    def funded(self, row: FundingRow | None) -> None:
+        """A settlement happened, None for one at an unknown rate; the next interval begins, and a ticker tells it at once."""
+        self.next_ticker_ns = 0
+        if row is not None:
+            self.fundings.append(row)
         self.next_funding_ns += self.spec.funding_interval_ns
         self._premium_sum = self._premium_weight = 0
         self.is_moved = True

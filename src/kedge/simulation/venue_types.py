@@ -434,7 +434,7 @@ class TickerRow(msgspec.Struct, frozen=True, gc=False):
     low_24h_ticks: int
     volume_24h_lots: int
     turnover_24h_e8: int
-    funding_rate_e8: int
+    funding_rate_e8: int | None
     next_funding_ns: int
     open_interest_lots: int
     tick_direction: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from pathlib import Path
@@ -78,6 +79,14 @@ def test_a_person_who_interrupts_ends_the_child_too(tmp_path: Path, monkeypatch:
     with pytest.raises(KeyboardInterrupt):
         run_job(job(tmp_path), lambda _: ready.set())
     assert (tmp_path / "ended").exists()
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_the_child_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = msgspec.json.encode(Done(model_sha256="a" * 64, name="small", version=2, rows=9, seconds={})).decode()
+    child(tmp_path, monkeypatch, f"ps -o pgid= -p $$ >&2; echo '{done}'")
+    said: list[str] = []
+    run_job(job(tmp_path), said.append)
+    assert int(said[0]) != os.getpgrp()
 
 
 def test_the_childs_side_prints_the_refusal_and_leaves_with_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

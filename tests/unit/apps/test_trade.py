@@ -32,15 +32,19 @@ from kedge.apps.up_parts import POLICY
 from kedge.domain.compliance import compliance_id
 from kedge.domain.errors import IntegrityError, InvalidInput, MarketGone, VenueUnavailable
 from kedge.domain.events import BooksDiffer, Command, CommandGiven, RunEnded
+from kedge.market.catalogue import CATALOGUE
 from kedge.ops.config import Config, load_config
 from kedge.ops.paper_keys import load_or_create_paper_keys
+from kedge.ops.state_folder import models_folder
 from kedge.ops.trader_status import read_trader_status, trader_lock
 from kedge.services.inbox import Inbox
 from kedge.services.kill_points import NoKillPoints
+from kedge.services.training import synthetic_dataset
 from kedge.storage.journal_files import seal_path
 from kedge.venues.exchange.clocks import UNPACED_SPEED
 
 from .market_files import kedge, refused, steps
+from .model_world import keep_model
 
 PARAMS = {"fast": 3, "slow": 6}
 TIMES_OUT_S = 60.0
@@ -414,6 +418,22 @@ def test_what_cannot_be_traded_is_refused_at_once(state: Path, arguments: list[s
     answer = kedge("trade", *arguments, "--state-dir", state, "--json")
     assert refused(answer) == (4, "INVALID_INPUT")
     assert words in answer.json["title"]
+
+
+def test_a_model_that_was_altered_is_a_refusal_that_a_supervisor_does_not_repeat(state: Path) -> None:
+    spec = CATALOGUE["bybit-linear:BTCUSDT"][-1]
+    sha256 = keep_model(
+        state, synthetic_dataset([spec], seed=9, bars=800, interval_ns=60 * 10**9, start_ts_ns=1_718_000_040 * 10**9), "mine"
+    )
+    path = models_folder(state) / sha256 / "model.json"
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(body)
+    asked = ("--venue", "http://127.0.0.1:1", "--strategy", "model", "--param", f"model={sha256}")
+    answer = kedge("trade", *asked, "--state-dir", state, "--json")
+    assert refused(answer)[0] in POLICY.final_codes
+    assert sha256[:12] in f"{answer.json['title']} {answer.json['why']}"
 
 
 def test_a_wrong_kill_point_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from kedge.domain.units import NS_PER_MS, NS_PER_S
 from kedge.learning.dataset import Dataset
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.ops.health_file import EXCHANGE, TRADER
+from kedge.ops.process_lock import holder_of
 from kedge.ops.state_folder import models_folder
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import trader_lock, write_trader_status
@@ -130,7 +134,8 @@ def test_the_result_stands_beside_holding_and_costs(played: Played, bars: Path, 
     assert run["fills"] >= 2
     earned = float(run["equity"]) - float(run["wallet"])
     assert run["net_frac"] == pytest.approx(earned / float(run["wallet"]), abs=1e-6)
-    assert float(run["gross"]) - float(run["fees"]) - float(run["funding"]) == pytest.approx(earned, abs=0.02)
+    money = {name: Decimal(run[name]) for name in ("gross", "fees", "funding", "equity", "wallet")}
+    assert money["gross"] - money["fees"] - money["funding"] == money["equity"] - money["wallet"]
     closes = played.whole.take(played.cut_ns, None).parts[0].bars
     assert hold["price_frac"] == pytest.approx(int(closes.close_ticks[-1]) / int(closes.open_ticks[0]) - 1)
     assert told["labels"]["labelled"] > 200
@@ -149,6 +154,19 @@ def test_a_person_gets_a_table_the_sentence_and_where_to_look(played: Played, ba
     assert "s  final fit" in answer.err
 
 
+def test_funding_that_was_not_recorded_is_said_to_be_the_exchanges_own(played: Played, bars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(played, monkeypatch)
+    name = f"{VENUE}:ETHUSDT"
+    told = kedge("trial", bars, "--state-dir", played.state, "--json").json
+    assert told["funding_not_recorded"] == [name]
+    assert told["assumptions"][f"{name} funding"].startswith("not recorded in the traded part; what was charged is the simulated")
+    assert f"Funding of {name}: not recorded in the traded part" in kedge("trial", bars, "--state-dir", played.state).out
+    funding = bars.with_name("funding-bybit-linear-ETHUSDT.csv")
+    funding.write_text(f"ts,funding_rate,symbol\n{(START + 1_000 * HOUR) // NS_PER_MS},0.0001,ETHUSDT\n")
+    told = kedge("trial", bars, "--funding", funding, "--state-dir", played.state, "--json").json
+    assert (told["funding_not_recorded"], told["assumptions"][f"{name} funding"].startswith("1 settlements")) == ([], True)
+
+
 def test_predictions_are_judged_against_the_labels_of_their_own_bars(played: Played) -> None:
     model = ModelStore(models_folder(played.state)).load(played.sha256)
     later = played.whole.take(played.cut_ns, None).parts[0].bars
@@ -165,12 +183,24 @@ def test_the_sentence_says_plainly_what_happened(played: Played) -> None:
     with SqliteJournalReader(played.state / "runs" / played.run_id / "journal.sqlite") as journal:
         _, figures, _ = run_figures(journal.records())
     hold = HoldFigures(price_frac=0.1, net_frac=-0.05, fees_frac=0, funding_frac=0, drawdown_frac=0.2, by_instrument={})
-    lost = sentence(msgspec.structs.replace(figures, net_frac=-0.0123), hold, "DRAWDOWN")
+    halted = {
+        "risk_state": "halted",
+        "risk_code": "DRAWDOWN",
+        "risk_ts_ns": START,
+        "risk_observed": "10.1%",
+        "risk_limit": "10%",
+        "brakes": 1,
+    }
+    lost = sentence(msgspec.structs.replace(figures, net_frac=-0.0123, **halted), hold)
     assert lost.startswith("The model LOST 1.23% of its money after costs; holding the same instruments lost 5.00%")
-    assert lost.endswith("Trading was halted before the end (DRAWDOWN).")
-    earned = sentence(msgspec.structs.replace(figures, net_frac=0.02), msgspec.structs.replace(hold, net_frac=0.3), "")
+    assert "New risk ENDED at 2024-06-01 00:00 UTC (halted: DRAWDOWN was 10.1% against a limit of 10%)" in lost
+    passed = sentence(msgspec.structs.replace(figures, brakes=2), hold)
+    assert passed.endswith("Limits held back new risk 2 times, and let it go on again.")
+    figures = msgspec.structs.replace(figures, brakes=0, risk_ts_ns=0)
+    earned = sentence(msgspec.structs.replace(figures, net_frac=0.02), msgspec.structs.replace(hold, net_frac=0.3))
+    assert earned.endswith("here.")
     assert earned.startswith("The model earned 2.00% after costs; holding the same instruments earned 30.00%")
-    assert sentence(msgspec.structs.replace(figures, fills=0), hold, "").startswith("The model did not trade;")
+    assert sentence(msgspec.structs.replace(figures, fills=0), hold).startswith("The model did not trade;")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +232,7 @@ def plan(state: Path) -> Plan:
 def tiny(state: Path, monkeypatch: pytest.MonkeyPatch, phase: str, code: str = SCRIPT) -> list[str]:
     """A trial then starts one process that writes a trader's figures; names of those that were to be started."""
     asked: list[str] = []
-    figures = {"run_id": "paper-1", "bars": 7, "fills": 2, "equity": "99.5", "ts_ns": START, "funnel": {}, "phase": "trading"}
+    figures = {"run_id": "paper-1", "bars": 1_007, "fills": 2, "equity": "99.5", "ts_ns": START, "funnel": {}, "phase": "trading"}
 
     def specs(plan: Plan, session: aiohttp.ClientSession) -> list[ChildSpec]:
         asked.extend(one.name for one in up_parts.specs(plan, session))
@@ -221,17 +251,58 @@ def tiny(state: Path, monkeypatch: pytest.MonkeyPatch, phase: str, code: str = S
 def test_a_trial_is_played_to_the_end_of_its_market_and_tells_how_far_it_is(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = tiny(state, monkeypatch, "ended")
     said: list[str] = []
-    assert trial._play(plan(state), said.append, 400) == "paper-1"  # noqa: SLF001 - the part that starts processes
+    closes_ns = [START - HOUR, START, START + HOUR]
+    assert trial._play(plan(state), said.append, closes_ns) == "paper-1"  # noqa: SLF001 - the part that starts processes
     assert {EXCHANGE, TRADER} <= set(asked)
-    assert any(line == "7 of 400 bars, 2024-06-01 00:00, 2 fills, equity 99.50" for line in said)
+    assert any(line == "2 of 3 bars, 2024-06-01 00:00, 2 fills, equity 99.50" for line in said)
 
 
 def test_a_trader_that_cannot_be_kept_alive_ends_the_trial_with_its_last_words(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny(state, monkeypatch, "ended", "import sys\nprint('error  the model was altered')\nsys.exit(4)")
     with pytest.raises(RecordingFailed) as told:
-        trial._play(plan(state), lambda _: None, 400)  # noqa: SLF001 - the part that starts processes
+        trial._play(plan(state), lambda _: None, ())  # noqa: SLF001 - the part that starts processes
     assert "given_up: trader" in told.value.what
     assert "the model was altered" in told.value.why
+
+
+def test_whoever_stops_a_trial_gets_no_result_and_the_code_of_an_interruption(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny(state, monkeypatch, "trading", SCRIPT.replace("range(5)", "range(2_000)"))
+    said: list[str] = []
+
+    def say(words: str) -> None:
+        said.append(words)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        trial._play(plan(state), say, ())  # noqa: SLF001 - the part that starts processes
+    assert "stopped before the end" in said[-1]
+    assert holder_of(state / "trader.lock") is None
+
+
+def test_a_part_that_cannot_be_played_is_refused_before_anything_is_learned(
+    played: Played, bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = tell(played, monkeypatch)
+    ended = bars.with_name("bybit-linear-BTCUSDT-1h.csv")
+    ended.write_text("\n".join(bars.read_text().splitlines()[:500]) + "\n")
+    answer = kedge("trial", bars, ended, "--state-dir", played.state, "--json")
+    assert refused(answer)[1] == "INVALID_INPUT"
+    assert "BTCUSDT" in answer.json["title"]
+    comma = bars.parent / "a,b" / bars.name
+    comma.parent.mkdir()
+    comma.write_text(bars.read_text())
+    answer = kedge("trial", comma, "--state-dir", played.state, "--json")
+    assert "holds a comma" in answer.json["title"]
+    assert jobs == []
+
+
+def test_figures_of_a_trader_that_left_none_are_read_from_the_journal(played: Played, bars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(played, monkeypatch)
+    with trader_lock(played.state):
+        write_trader_status(played.state, {"run_id": played.run_id, "phase": "ended"}, datetime.now(UTC))
+    answer = kedge("trial", bars, "--state-dir", played.state, "--json")
+    assert (answer.code, answer.json["funnel"]) == (0, None)
+    assert answer.json["risk_state"] == answer.json["run"]["risk_state"]
 
 
 def test_the_plan_plays_from_where_learning_ended_on_one_grid(played: Played, bars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,4 +323,4 @@ def test_the_plan_plays_from_where_learning_ended_on_one_grid(played: Played, ba
     assert exchange.endswith(f"--funding {funding}")
     assert made.trader == ("--instrument", "ETHUSDT", "--strategy", "model", "--param", f"model={played.sha256}", "exposure_frac=0.02")
     assert made.shared == ("--state-dir", str(played.state), "--config", str(config))
-    assert (made.speed, made.interval, count) == ("max", "1h", 400)
+    assert (made.speed, made.interval, len(count)) == ("max", "1h", 400)

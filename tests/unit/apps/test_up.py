@@ -24,7 +24,7 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from kedge.apps import up, up_parts, up_plan, up_screen
+from kedge.apps import up, up_model, up_parts, up_plan, up_screen
 from kedge.apps.cli import main
 from kedge.apps.exchange_file import Running, exchange_lock, write_running
 from kedge.apps.system import INBOX_NAME
@@ -562,6 +562,18 @@ def test_recorded_bars_are_traded_by_a_model_from_where_learning_ends(state: Pat
     exchange, trader = " ".join(found["exchange"]), " ".join(found["trader"])
     assert "--from 2024-01-01T01:40:00Z --history 1000 --one-grid" in exchange
     assert f"--interval 5m --on-stop leave --instrument BTCUSDT --strategy model --param model={sha256}" in trader
+
+
+def test_recorded_bars_that_cannot_be_played_are_refused_before_a_model_learns(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[object] = []
+    monkeypatch.setattr(up_model, "run_job", lambda *asked: learned.append(asked))
+    files = f"{bars_file(tmp_path, count=300)},{bars_file(tmp_path, 'ETHUSDT', count=60)}"
+    answer = kedge("up", "--port", 0, "--state-dir", state, "--market", f"replay:{files}", "--json")
+    assert refused(answer) == (4, "INVALID_INPUT")
+    assert "ETHUSDT-5m.csv: no bar from " in answer.json["title"]
+    assert learned == []
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def test_after_a_silence_history_is_asked_from_the_last_known_settlement() -> No
     assert gate.rate_holes() == [Hole(AAA, T0 - HOUR, T0 + MINUTE)]
 
 
+def test_history_that_holds_a_settlement_only_a_little_later_is_asked_again_by_the_next_bars() -> None:
+    gate = asked(opened({AAA: T0}, {AAA: T0 - HOUR}))
+    gate.rates_missed()
+    got = []
+    for minute, rates in ((1, []), (2, [rate(1)]), (3, [rate(1)])):
+        assert not gate.passes(bar(minute))
+        gate.hold(bar(minute))
+        (hole,) = gate.rate_holes()
+        gate.fill_rates(hole, rates)
+        got += gate.release()
+    assert got == [bar(1), rate(1), bar(2), bar(3)]
+    assert gate.passes(bar(4))
+
+
 def test_where_nobody_reads_funding_rates_are_dropped_and_nothing_is_asked() -> None:
     gate = opened({AAA: T0}, None)
     gate.rates_missed()

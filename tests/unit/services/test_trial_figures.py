@@ -6,7 +6,7 @@ import pytest
 from tests.builders import AAA, BBB, HOUR, MINUTE, T0, WALLET_E8, ListJournal, Scripted, a_run, bar, fundings, instrument, walk
 
 from kedge.domain.events import BarClosed, CashMoved
-from kedge.domain.outputs import Predicted
+from kedge.domain.outputs import Output, Predicted, RiskStateChanged
 from kedge.domain.record import Step
 from kedge.domain.units import E8, float_hex, money_text
 from kedge.services.trial_figures import Ledger, RunFigures, Said, hold_figures, run_figures
@@ -117,3 +117,42 @@ def test_holding_is_equal_weights_bought_once() -> None:
     assert hold.funding_frac == pytest.approx(0.01 * 0.9 / 2)
     assert hold.net_frac == pytest.approx(0.2 - hold.fees_frac - hold.funding_frac)
     assert hold.drawdown_frac == pytest.approx(1 - (0.9 + 1.0) / (1.1 + 1.0))
+
+
+def test_the_part_of_an_instrument_that_begins_later_lies_idle_until_then() -> None:
+    specs = {AAA: instrument(AAA), BBB: instrument(BBB)}
+    bars = [
+        bar(1, 2_000, span=HOUR, open=1_000),
+        bar(2, 2_000, span=HOUR, open=2_000), bar(2, 500, BBB, span=HOUR, open=500),
+        bar(3, 2_000, span=HOUR, open=2_000), bar(3, 500, BBB, span=HOUR, open=500),
+    ]  # fmt: skip
+    hold = hold_figures(specs, bars, [FundingRate(T0 + HOUR, BBB, 1_000_000), FundingRate(T0 + 3 * HOUR, BBB, 1_000_000)])
+    assert (hold.price_frac, hold.drawdown_frac) == (pytest.approx(0.5), 0.0)
+    assert hold.funding_frac == pytest.approx(0.01 / 2)
+
+
+def test_a_settlement_within_a_bar_is_paid_by_who_holds() -> None:
+    day = 24 * HOUR
+    bars = [bar(1, 1_100, span=day, open=1_000), bar(2, 1_200, span=day, open=1_100)]
+    rates = [FundingRate(T0 + n * 8 * HOUR, AAA, 1_000_000) for n in range(8)]
+    hold = hold_figures({AAA: instrument(AAA)}, bars, rates)
+    assert hold.funding_frac == pytest.approx(0.01 * (1.0 + 1.0 + 1.1 + 1.1 + 1.1 + 1.2))
+
+
+def test_brakes_are_told_with_their_time_and_limit_and_forgotten_when_they_open() -> None:
+    journal, _ = played(1, bars=2, ids=(AAA,))
+    assert journal.started is not None
+    ledger = Ledger(journal.started)
+
+    def braked(number: int, state: str, code: str) -> None:
+        change: Output = RiskStateChanged(state=state, code=code, observed="10.1%", limit="10%")
+        ledger.take(Step(seq=number, source="live", event=bar(number), outputs=(change,)))
+
+    braked(1, "halted", "DAILY_LOSS")
+    braked(2, "running", "NEW_DAY")
+    figures = ledger.figures()
+    assert (figures.risk_state, figures.risk_code, figures.risk_ts_ns, figures.brakes) == ("running", "", 0, 1)
+    braked(3, "halted", "DRAWDOWN")
+    figures = ledger.figures()
+    assert (figures.risk_state, figures.risk_code, figures.risk_ts_ns) == ("halted", "DRAWDOWN", bar(3).ts_ns)
+    assert (figures.risk_observed, figures.risk_limit, figures.brakes) == ("10.1%", "10%", 2)

@@ -199,7 +199,7 @@ class PublicFeed:
             quotes.on_ticker(row, is_snapshot=frame.type == "snapshot")
             if frame.ts_ms is not None:
                 self._saw(quotes, frame.ts_ms * NS_PER_MS)
-            if self.settings.funding and (fact := settled(before, quotes.ticker, quotes.instrument)) is not None:
+            if self.settings.funding and (fact := settled(before, quotes.ticker, quotes.instrument, frame.ts_ms)) is not None:
                 self._tell(fact)
 
     def _on_trades(self, connection: Connection, frame: Frame) -> None:

@@ -1,10 +1,13 @@
-"""What a ticker says of funding, as a fact: a settlement is known when the time of the next one moves on.
+"""What a ticker says of funding, as a fact: a settlement is known when its time has come and the time of the next one moves on.
 
 Rules: the rate that was told last before that moment is the one that settled; a ticker that was not whole before says nothing, so after
-an interruption history is asked; what cannot be read is refused by name.
+an interruption history is asked; a time that moves before it has come, or back, is a change of the schedule and no settlement; what
+cannot be read is refused by name.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from kedge.domain.events import FundingKnown
 from kedge.domain.instrument import Instrument
@@ -12,23 +15,29 @@ from kedge.domain.units import NS_PER_MS
 from kedge.venues.bybit.codec import FundingData, TickerData, money_e8
 from kedge.venues.bybit.codec_numbers import unreadable
 
+EARLY_MS: Final = 1_000
+"""A ticker may tell that a settlement is over so much before it by its own time; earlier than that, the schedule was changed."""
 
-def settled(before: TickerData | None, after: TickerData | None, instrument: Instrument) -> FundingKnown | None:
+
+def settled(before: TickerData | None, after: TickerData | None, instrument: Instrument, ts_ms: int | None) -> FundingKnown | None:
     """The settlement between two states of one instrument's ticker; None where none is known to have been.
+
+    Parameters
+    ----------
+    ts_ms : int or None
+        The venue's time of `after`, without which it is not known whether the settlement's time has come.
 
     Raises
     ------
     UnreadablePayload
-        `nextFundingTime` is no time in milliseconds or went back, or `fundingRate` is no number.
+        `nextFundingTime` is no time in milliseconds, or `fundingRate` is no number.
     """
     if before is None or after is None:
         return None
     was_ms, is_ms = _next_ms(before, instrument), _next_ms(after, instrument)
-    if was_ms is None or is_ms is None or is_ms == was_ms:
+    if was_ms is None or is_ms is None or is_ms <= was_ms:
         return None
-    if is_ms < was_ms:
-        raise unreadable(f"ticker {instrument.venue_symbol}: nextFundingTime", is_ms, f"went back from {was_ms}")
-    if not before.funding_rate:
+    if ts_ms is None or ts_ms < was_ms - EARLY_MS or not before.funding_rate:
         return None
     rate_e8 = money_e8(before.funding_rate, f"ticker {instrument.venue_symbol}: fundingRate")
     return FundingKnown(was_ms * NS_PER_MS, instrument.instrument_id, rate_e8)

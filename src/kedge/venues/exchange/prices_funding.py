@@ -1,7 +1,7 @@
 """Funding rates of a played market: each is set before its settlement, and what the record lacks is said.
 
-Rules: an instrument that has recorded rates pays only those; a settlement that its record lacks is charged at 0 and counted. One
-without any gets the rate that the venue works out from its premium.
+Rules: an instrument that has recorded rates pays only those; a settlement that its record lacks is unknown, not zero: it is skipped,
+neither charged nor told, and counted. One without any gets the rate that the venue works out from its premium.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class FundingFeed:
         for name in self._due():
             if name in self._known and not self._set(venue, name):
                 self.missing += 1
-                venue.set_funding_rate(name, 0)
+                venue.skip_funding(name)
                 _log.warning(
-                    "no funding rate of %s is recorded: 0 is charged",
+                    "no funding rate of %s is recorded: nothing is charged and nothing told",
                     name,
                     extra={"kedge_fields": {"event": "funding_missing", "ts_ns": self.due_ns}},
                 )

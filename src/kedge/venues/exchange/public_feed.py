@@ -67,7 +67,7 @@ class PublicFeed:
         self._gap_s = KLINE_GAP_S if hall.speed > 1 else 0.0
         self._ticker_due_s: dict[InstrumentId, float] = {}
         self._held_tickers: dict[InstrumentId, TickerRow] = {}
-        self._funding_told: dict[InstrumentId, tuple[int, int]] = {}
+        self._funding_told: dict[InstrumentId, tuple[int, int | None]] = {}
         self._kline_due_s: dict[tuple[InstrumentId, str], float] = {}
         self._held: dict[tuple[InstrumentId, str], KlineRow] = {}
 

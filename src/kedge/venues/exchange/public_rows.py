@@ -80,7 +80,7 @@ def ticker_fields(row: TickerRow, grid: Grid, instrument: Instrument, funding_ca
         "fundingIntervalHour": str(instrument.funding_interval_ns // _HOUR_NS),
         "fundingCap": e8_text(funding_cap_e8),
         "nextFundingTime": str(row.next_funding_ns // NS_PER_MS) if instrument.funding_interval_ns else "",
-        "fundingRate": e8_text(row.funding_rate_e8),
+        "fundingRate": "" if row.funding_rate_e8 is None else e8_text(row.funding_rate_e8),
         "bid1Price": "" if row.bid_ticks is None else grid.price(row.bid_ticks),
         "bid1Size": grid.qty(row.bid_lots),
         "ask1Price": "" if row.ask_ticks is None else grid.price(row.ask_ticks),

@@ -29,8 +29,18 @@ def ticker(next_ms: object, rate: str | None = "0.0001") -> TickerData:
 
 def test_a_settlement_is_known_when_the_next_ones_time_moves_on() -> None:
     before, after = ticker(str(EIGHT_MS), "-0.00012345"), ticker(str(SIXTEEN_MS), "0.0003")
-    assert settled(before, after, BTC) == FundingKnown(EIGHT_MS * 1_000_000, NAME, -12_345)
-    assert settled(before, before, BTC) is None
+    assert settled(before, after, BTC, EIGHT_MS) == FundingKnown(EIGHT_MS * 1_000_000, NAME, -12_345)
+    assert settled(before, before, BTC, EIGHT_MS) is None
+
+
+def test_a_time_that_moves_before_it_has_come_is_a_change_of_the_schedule_and_no_settlement() -> None:
+    hour_ms = 3_600_000
+    at_four, at_eight, at_sixteen = ticker(str(EIGHT_MS - 4 * hour_ms)), ticker(str(EIGHT_MS)), ticker(str(SIXTEEN_MS))
+    assert settled(at_eight, at_sixteen, BTC, EIGHT_MS - hour_ms) is None
+    assert settled(at_eight, at_four, BTC, EIGHT_MS - 5 * hour_ms) is None
+    assert settled(at_eight, at_sixteen, BTC, None) is None
+    late = settled(at_eight, at_sixteen, BTC, SIXTEEN_MS - hour_ms)
+    assert late == FundingKnown(EIGHT_MS * 1_000_000, NAME, 10_000)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +56,7 @@ def test_a_settlement_is_known_when_the_next_ones_time_moves_on() -> None:
     ],
 )
 def test_a_ticker_that_does_not_say_all_of_it_says_no_settlement(before: TickerData | None, after: TickerData | None) -> None:
-    assert settled(before, after, BTC) is None
+    assert settled(before, after, BTC, SIXTEEN_MS) is None
 
 
 @pytest.mark.parametrize(
@@ -54,13 +64,12 @@ def test_a_ticker_that_does_not_say_all_of_it_says_no_settlement(before: TickerD
     [
         (ticker("soon"), ticker(str(EIGHT_MS)), "nextFundingTime is 'soon'"),
         (ticker(str(EIGHT_MS)), ticker("-5"), "nextFundingTime is '-5'"),
-        (ticker(str(SIXTEEN_MS)), ticker(str(EIGHT_MS)), "went back"),
         (ticker(str(EIGHT_MS), "much"), ticker(str(SIXTEEN_MS)), "fundingRate is 'much'"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(before: TickerData, after: TickerData, words: str) -> None:
     with pytest.raises(UnreadablePayload) as told:
-        settled(before, after, BTC)
+        settled(before, after, BTC, EIGHT_MS)
     assert words in str(told.value)
 
 
@@ -106,6 +115,18 @@ def test_the_feed_tells_a_settlement_once_at_the_rate_before_it() -> None:
     assert told == [FundingKnown(EIGHT_MS * 1_000_000, NAME, 20_000)]
 
 
+def test_the_feed_takes_a_schedule_that_was_changed_for_no_settlement_and_goes_on() -> None:
+    times = (SIXTEEN_MS, SIXTEEN_MS - 14_400_000, SIXTEEN_MS + 28_800_000)
+    frames = [("delta" if n else "snapshot", {"nextFundingTime": str(at), "fundingRate": "0.0001"}) for n, at in enumerate(times)]
+    told, feed = fed(FeedSettings(funding=True), *frames)
+    assert (told, feed.unreadable) == ([], 0)
+
+
+def test_a_rate_that_the_venue_takes_back_is_unknown_and_its_settlement_not_told() -> None:
+    told, feed = fed(FeedSettings(funding=True), FRAMES[0], ("delta", {"fundingRate": ""}), FRAMES[3])
+    assert (told, feed.unreadable) == ([], 0)
+
+
 def test_a_feed_that_was_not_asked_for_funding_tells_none() -> None:
     told, feed = fed(FeedSettings(), *FRAMES)
     assert told == []
@@ -116,7 +137,7 @@ def test_a_snapshot_after_an_interruption_says_nothing_of_what_was_missed() -> N
     told, feed = fed(FeedSettings(funding=True), FRAMES[0])
     feed.quotes[BTC.venue_symbol].ticker = None  # as `greet` does
     before = feed.quotes[BTC.venue_symbol].ticker
-    assert settled(before, ticker(str(SIXTEEN_MS)), BTC) is None
+    assert settled(before, ticker(str(SIXTEEN_MS)), BTC, EIGHT_MS) is None
     assert told == []
 
 

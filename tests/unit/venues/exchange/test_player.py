@@ -114,13 +114,24 @@ def test_several_settlements_within_one_bar_are_each_charged_at_their_own_rate()
     assert [(row.ts_ns, row.rate_e8) for row in scene.venue.funding_history(AAA)][::-1] == [(T0 + n * 8 * HOUR, 100 * n) for n in (1, 2, 3)]
 
 
-def test_a_settlement_that_the_record_lacks_is_charged_at_zero_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    rates = [FundingRate(T0 + HOUR, AAA, 5), FundingRate(T0 + 16 * HOUR, AAA, 777)]
+def test_a_settlement_that_the_record_lacks_is_neither_charged_nor_told_but_said(caplog: pytest.LogCaptureFixture) -> None:
+    rates = [FundingRate(T0 + 8 * HOUR, AAA, 5), FundingRate(T0 + 24 * HOUR, AAA, 777)]
+    scene = Scene([bar(1, 1_000, span=24 * HOUR)], fundings=rates)
+
+    async def main() -> None:
+        await scene.player.prime()
+        scene.venue.place(ACCOUNT, OrderRequest(instrument=AAA, side=Side.BUY, kind=OrderKind.MARKET, qty_lots=100), T0)
+        await scene.player.play()
+
     with caplog.at_level(logging.WARNING, logger="kedge.exchange"):
-        scene = Scene([bar(1, 1_000, span=16 * HOUR)], fundings=rates)
-        run(scene.play())
-    charged = [row.rate_e8 for row in scene.venue.funding_history(AAA) if isinstance(row, FundingRow)]
-    assert sorted(charged) == [0, 777]
+        run(main())
+    history = [(row.ts_ns, row.rate_e8) for row in scene.venue.funding_history(AAA) if isinstance(row, FundingRow)]
+    assert sorted(history) == [(T0 + 8 * HOUR, 5), (T0 + 24 * HOUR, 777)]
+    charged = [row.ts_ns for row in scene.changes if isinstance(row, ExecutionRow) and row.exec_type is ExecType.FUNDING]
+    assert charged == [T0 + 8 * HOUR, T0 + 24 * HOUR]
+    told = [(row.next_funding_ns, row.funding_rate_e8) for row in scene.changes if isinstance(row, TickerRow)]
+    last = {at: rate for at, rate in told if at <= T0 + 24 * HOUR}
+    assert last == {T0 + 8 * HOUR: 5, T0 + 16 * HOUR: None, T0 + 24 * HOUR: 777}
     assert scene.funding.missing == 1
     assert "no funding rate" in caplog.text
 
@@ -204,13 +215,3 @@ def test_a_settlement_is_told_by_a_ticker_before_the_klines_of_its_instant() -> 
     before = [row for row in told[:at] if isinstance(row, TickerRow)][-1]
     assert (before.funding_rate_e8, before.next_funding_ns) == (4_321, T0 + 8 * HOUR)
     assert told[at].ts_ns == T0 + 8 * HOUR
-
-
-def test_a_settlement_that_the_record_lacks_is_told_as_the_zero_that_is_charged() -> None:
-    bars = [bar(n, 1_000, span=HOUR) for n in range(1, 26)]
-    scene = Scene(bars, fundings=[FundingRate(T0 + 8 * HOUR, AAA, 4_321), FundingRate(T0 + 24 * HOUR, AAA, 55)])
-    run(scene.play())
-    tickers = [row for row in scene.changes if isinstance(row, TickerRow)]
-    last = {row.next_funding_ns: row.funding_rate_e8 for row in tickers}
-    assert (last[T0 + 8 * HOUR], last[T0 + 16 * HOUR], last[T0 + 24 * HOUR]) == (4_321, 0, 55)
-    assert scene.funding.missing == 1
