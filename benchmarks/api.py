@@ -176,7 +176,7 @@ async def listen(session: aiohttp.ClientSession, url: str, seen: dict[int, float
 
 
 def shares(values: list[float]) -> str:
-    cuts = statistics.quantiles(values, n=100) if len(values) > 1 else values * 99
+    cuts = statistics.quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
     return f"{statistics.median(values):.1f} | {cuts[94]:.1f} | {cuts[98]:.1f} | {max(values):.1f} | {len(values):,}"
 
 
