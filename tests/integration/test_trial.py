@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -38,18 +37,15 @@ TRIAL_S_MAX = 400.0
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
+def files(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
     """The last weeks of two real series, with their settlements."""
-    data = Path(os.environ.get("KEDGE_TEST_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-    if not (data / "ohlcv").is_dir():
-        pytest.skip("no real market data")
     folder = tmp_path_factory.mktemp("files")
     bars, paid = [], []
     for symbol in ("BTCUSDT", "ETHUSDT"):
         name = f"bybit-linear-{symbol}-{INTERVAL}.parquet"
-        pl.read_parquet(data / "ohlcv" / name).tail(BARS).write_parquet(folder / name)
+        pl.read_parquet(data_folder / "ohlcv" / name).tail(BARS).write_parquet(folder / name)
         bars.append(folder / name)
-        paid.append(data / "funding" / f"bybit-linear-{symbol}.parquet")
+        paid.append(data_folder / "funding" / f"bybit-linear-{symbol}.parquet")
     return bars, paid
 
 

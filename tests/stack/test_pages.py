@@ -71,21 +71,7 @@ def test_a_fill_is_clicked_through_to_its_raw_data_and_computed_again(live: Runn
     page = visitor.opens("/?rows=fills")
     page.get_by_role("region", name="Fills").locator("a.open").last.click()
     page.wait_for_url("**/lineage/**")
-    for kind in (
-        "fill",
-        "order",
-        "risk",
-        "decision",
-        "prediction",
-        "features",
-        "model",
-        "training",
-        "commit",
-        "feature_set",
-        "dataset",
-        "raw_file",
-        "run",
-    ):
+    for kind in KINDS:
         expect(page.locator(f"article.{kind}").first).to_be_visible()
     expect(page.locator(".verdict")).to_contain_text("Whole")
     assert page.locator("article.features li").count() >= 20

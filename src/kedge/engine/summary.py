@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from kedge.domain.units import E8, money_text
 from kedge.engine.state import EngineState, Slot
@@ -23,7 +23,7 @@ from kedge.kernel.account import (
 )
 from kedge.kernel.positions import unrealised_e8
 
-_MONEY = {
+MONEY_CELLS: Final = {
     "equity": EQUITY,
     "wallet": WALLET,
     "unrealised": UNREALISED,
@@ -35,6 +35,7 @@ _MONEY = {
     "gross_notional": GROSS,
     "net_notional": NET,
 }
+"""Where the account keeps each amount, by the name it goes by in answers and on pages."""
 
 
 def frac_text(frac_e8: int) -> str:
@@ -46,7 +47,7 @@ def summarise(state: EngineState) -> dict[str, Any]:
     """Books, risk state, funnel, positions and live orders."""
     account = state.account_view
     return {
-        **{name: money_text(account[cell]) for name, cell in _MONEY.items()},
+        **{name: money_text(account[cell]) for name, cell in MONEY_CELLS.items()},
         "drawdown": frac_text(account[DRAWDOWN_MAX_E8]),
         "drawdown_now": frac_text(account[DRAWDOWN_E8]),
         "daily_loss": frac_text(account[DAY_LOSS_E8]),

@@ -8,40 +8,13 @@ from kedge.domain.record import RunStarted
 from kedge.domain.units import E8
 from kedge.engine.settings import EngineSettings
 from kedge.engine.state import EngineState, Slot
-from kedge.kernel.account import (
-    DAY_LOSS_E8,
-    DRAWDOWN_E8,
-    DRAWDOWN_MAX_E8,
-    EQUITY,
-    FEES,
-    FLOWS,
-    FUNDING,
-    GROSS,
-    NET,
-    PEAK,
-    REALISED,
-    UNREALISED,
-    WALLET,
-)
+from kedge.engine.summary import MONEY_CELLS
+from kedge.kernel.account import DAY_LOSS_E8, DRAWDOWN_E8, DRAWDOWN_MAX_E8, EQUITY, FEES, FLOWS, FUNDING, GROSS, REALISED, UNREALISED
 from kedge.kernel.positions import unrealised_e8
 from kedge.services.replica import Replica
 from kedge.services.replica_text import e8_text, ratio_text, share_text, span_s, time_text
 
-_BOOKS: Final = {
-    "equity": EQUITY,
-    "wallet": WALLET,
-    "unrealised": UNREALISED,
-    "realised": REALISED,
-    "fees": FEES,
-    "funding_paid": FUNDING,
-    "flows": FLOWS,
-    "peak_equity": PEAK,
-    "drawdown_now": DRAWDOWN_E8,
-    "drawdown_worst": DRAWDOWN_MAX_E8,
-    "daily_loss": DAY_LOSS_E8,
-    "gross_notional": GROSS,
-    "net_notional": NET,
-}
+_BOOKS: Final = {**MONEY_CELLS, "drawdown_now": DRAWDOWN_E8, "drawdown_worst": DRAWDOWN_MAX_E8, "daily_loss": DAY_LOSS_E8}
 
 
 def books(state: EngineState) -> dict[str, Any]:
