@@ -14,7 +14,7 @@ from kedge.domain.record import RunStarted
 from kedge.domain.units import E8
 from kedge.engine.engine import Engine
 from kedge.engine.settings import EngineSettings
-from kedge.risk.gate import Situation
+from kedge.risk.gate_state import Situation
 from kedge.risk.states import RiskState
 from kedge.services.backtest import Run, RunJournal, RunSpec, first_record
 from kedge.simulation.bar_matcher import BarCosts, BarMatcher

@@ -83,10 +83,22 @@ class PositionAdopted(_Event, frozen=True, gc=False, tag="adopted"):
     cost_e8: int
 
 
+class CostRestated(_Event, frozen=True, gc=False, tag="restated"):
+    """What the open position cost by the venue's books: `cost_e8`, signed, in place of ours.
+
+    Fills that are told in another order than they happened in release other shares of the cost. Wallet and profit realised so far move by
+    as much as the cost does; the position's lots and the equity stay what they are.
+    """
+
+    instrument: InstrumentId
+    cost_e8: int
+
+
 class BooksDiffer(_Event, frozen=True, gc=False, tag="books_differ"):
     """The venue's books and ours differ and nothing explains it. Trading halts with `code`.
 
-    `ours` and `theirs` are lots, or money in 1e-8; `instrument` and `client_order_id` are empty where it is not about one.
+    `ours` and `theirs` are lots, or money in 1e-8; `instrument` and `client_order_id` are empty where it is not about one. `detail` names
+    what the figures are of, where that is not said by the code.
     """
 
     code: str
@@ -94,6 +106,7 @@ class BooksDiffer(_Event, frozen=True, gc=False, tag="books_differ"):
     client_order_id: str
     ours: int
     theirs: int
+    detail: str = ""
 
 
 class OrderAccepted(_Event, frozen=True, gc=False, tag="accepted"):
@@ -130,16 +143,94 @@ class OrderFilled(_Event, frozen=True, gc=False, tag="fill"):
 
 
 class OrderCanceled(_Event, frozen=True, gc=False, tag="canceled"):
-    """The order will not trade any more; `reason` is ours or the venue's code."""
+    """The order will not trade any more; `reason` is ours or the venue's code.
+
+    `cum_lots` is what the venue says has traded of it; None where it does not say. Trades beyond those told are still to come.
+    """
 
     client_order_id: ClientOrderId
     reason: str
+    cum_lots: int | None = None
+
+
+class Request(StrEnum):
+    """What was asked of the venue about an order."""
+
+    CREATE = "create"
+    AMEND = "amend"
+    CANCEL = "cancel"
 
 
 class OrderUnanswered(_Event, frozen=True, gc=False, tag="unanswered"):
-    """No reply in time. Not a refusal: the order becomes UNKNOWN and keeps its reserved exposure."""
+    """No reply in time to a request about an order. Not a refusal.
+
+    An order that the venue has never shown becomes UNKNOWN when its creation stays unanswered, and keeps its reserved exposure.
+    """
 
     client_order_id: ClientOrderId
+    request: Request = Request.CREATE
+
+
+class OrderWaits(_Event, frozen=True, gc=False, tag="waits"):
+    """The venue holds a conditional order until its trigger."""
+
+    client_order_id: ClientOrderId
+    venue_order_id: str
+
+
+class OrderTriggered(_Event, frozen=True, gc=False, tag="triggered"):
+    """The trigger of a conditional order was reached: it may trade from now on."""
+
+    client_order_id: ClientOrderId
+
+
+class OrderAmended(_Event, frozen=True, gc=False, tag="amended"):
+    """The venue shows a resting order with this whole quantity, limit and trigger; 0 where it has none."""
+
+    client_order_id: ClientOrderId
+    qty_lots: PositiveInt
+    limit_ticks: NonNegativeInt
+    trigger_ticks: NonNegativeInt = 0
+
+
+class OrderAmendRefused(_Event, frozen=True, gc=False, tag="amend_refused"):
+    """The venue did not change the order: it stands as it was, or it is over."""
+
+    client_order_id: ClientOrderId
+    code: str
+    reason: str
+
+
+class QuoteSampled(_Event, frozen=True, gc=False, tag="quote"):
+    """Best bid and ask of a whole order book, taken when something was about to be decided."""
+
+    instrument: InstrumentId
+    bid_ticks: PositiveInt
+    ask_ticks: PositiveInt
+    bid_lots: PositiveInt
+    ask_lots: PositiveInt
+
+
+class QuoteLost(_Event, frozen=True, gc=False, tag="quote_lost"):
+    """The book is broken, crossed or too old: nobody knows the best prices until the next `QuoteSampled`."""
+
+    instrument: InstrumentId
+    why: str
+
+
+class StopPlaced(_Event, frozen=True, gc=False, tag="stop_placed"):
+    """The venue shows this stop at the whole position, triggered by the mark; 0 where it shows none."""
+
+    instrument: InstrumentId
+    stop_ticks: NonNegativeInt
+
+
+class StopUnconfirmed(_Event, frozen=True, gc=False, tag="stop_unconfirmed"):
+    """A position stood without the stop it should have for as long as is allowed: it is to be closed."""
+
+    instrument: InstrumentId
+    waited_ns: NonNegativeInt
+    why: str
 
 
 class OrderProvenAbsent(_Event, frozen=True, gc=False, tag="absent"):
@@ -186,6 +277,7 @@ Event = (
     | FundingKnown
     | CashMoved
     | PositionAdopted
+    | CostRestated
     | BooksDiffer
     | OrderAccepted
     | OrderRejected
@@ -193,6 +285,14 @@ Event = (
     | OrderCanceled
     | OrderUnanswered
     | OrderProvenAbsent
+    | OrderWaits
+    | OrderTriggered
+    | OrderAmended
+    | OrderAmendRefused
+    | QuoteSampled
+    | QuoteLost
+    | StopPlaced
+    | StopUnconfirmed
     | TimerFired
     | CommandGiven
     | RunEnded

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from kedge.domain.instrument import InstrumentId, NonNegativeInt, PositiveInt
 
 ClientOrderId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,36}$")]
+
+GUARD_PREFIX: Final = "kg-"
+"""How the client ids of the guard's orders begin. Ours never do; we leave such orders alone and add no risk once one is seen."""
 
 
 class Side(StrEnum):
@@ -44,17 +47,28 @@ class Liquidity(StrEnum):
 
 
 class FillCause(StrEnum):
-    """Why a fill happened: our order traded, the venue closed the position, or somebody else traded on our account and we take it over."""
+    """Why a fill happened: our order traded, the venue acted by itself, or somebody else traded on our account and we take it over.
+
+    The venue acts by itself when it liquidates, when it deleverages a winner against somebody's loss (ADL), and when the stop that
+    lies at the position is triggered.
+    """
 
     TRADE = "trade"
     LIQUIDATION = "liquidation"
+    ADL = "adl"
+    STOP = "stop"
     ADOPTED = "adopted"
+
+
+BY_VENUE: Final = frozenset({FillCause.LIQUIDATION, FillCause.ADL, FillCause.STOP})
+"""Causes of fills that nobody of us ordered at that moment."""
 
 
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     """An order we would like to send; it has not passed the limits.
 
-    `limit_ticks` is 0 for market orders. `qty_lots` is positive.
+    `limit_ticks` is 0 for market orders. `qty_lots` is positive. With `trigger_ticks` the order is conditional: it waits at the venue
+    until the mark price has risen (`trigger_rises`) or fallen to it.
     """
 
     client_order_id: ClientOrderId
@@ -69,6 +83,8 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     reduce_only: bool = False
     slice_no: NonNegativeInt = 0
     attempt: NonNegativeInt = 0
+    trigger_ticks: NonNegativeInt = 0
+    trigger_rises: bool = False
 
     @property
     def signed_lots(self) -> int:

@@ -28,6 +28,8 @@ class Decided(_Output, frozen=True, gc=False, tag="decided"):
         'OK', or why nothing is sized (then `observed` and `limit` say by how much).
     prediction_id : str
         The prediction behind it; empty where a rule or a person decided.
+    mid2_ticks : int or None
+        Best bid plus best ask when it was decided: twice the mid, exact; None where no whole book was at hand.
     """
 
     decision_id: str
@@ -45,6 +47,7 @@ class Decided(_Output, frozen=True, gc=False, tag="decided"):
     observed: str = ""
     limit: str = ""
     prediction_id: str = ""
+    mid2_ticks: int | None = None
 
 
 class Predicted(_Output, frozen=True, gc=False, tag="predicted"):
@@ -101,6 +104,27 @@ class CancelSent(_Output, frozen=True, gc=False, tag="cancel"):
     reason: str
 
 
+class AmendSent(_Output, frozen=True, gc=False, tag="amend"):
+    """The gateway is to change this resting order's whole quantity or limit; None leaves it."""
+
+    client_order_id: ClientOrderId
+    qty_lots: int | None = None
+    limit_ticks: int | None = None
+    reason: str = ""
+
+
+class StopWanted(_Output, frozen=True, gc=False, tag="want_stop"):
+    """The gateway is to put a stop for the whole position at the venue, triggered by the mark; 0 takes it away.
+
+    `position_lots` is the position that it is meant for.
+    """
+
+    instrument: InstrumentId
+    stop_ticks: int
+    position_lots: int
+    reason: str = ""
+
+
 class TimerSet(_Output, frozen=True, gc=False, tag="set_timer"):
     """Send `TimerFired(timer_id)` back at `due_ts_ns`."""
 
@@ -117,4 +141,4 @@ class RiskStateChanged(_Output, frozen=True, gc=False, tag="risk_state"):
     limit: str
 
 
-Output = Decided | Predicted | OrderSent | OrderRefused | CancelSent | TimerSet | RiskStateChanged
+Output = Decided | Predicted | OrderSent | OrderRefused | AmendSent | CancelSent | StopWanted | TimerSet | RiskStateChanged

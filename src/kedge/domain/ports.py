@@ -39,3 +39,34 @@ class JournalReader(Protocol):
     """Reads a journal's records in order."""
 
     def records(self, *, start_seq: int = 0) -> Iterator[Record]: ...
+
+
+class Counter(Protocol):
+    """A figure that only grows; `labels` are the values of the label names it was made with, in their order."""
+
+    def add(self, amount: float, *labels: str) -> None: ...
+
+
+class Gauge(Protocol):
+    """A figure that goes up and down."""
+
+    def set(self, value: float, *labels: str) -> None: ...
+
+
+class Histogram(Protocol):
+    """A distribution, counted in buckets."""
+
+    def observe(self, value: float, *labels: str) -> None: ...
+
+
+class Metrics(Protocol):
+    """Where figures for monitoring go: each is made once by name, with what it means and the names of its labels.
+
+    Names follow the field's rules: a unit or `_total` at the end, seconds and ratios as units. They are measurements and never decide.
+    """
+
+    def counter(self, name: str, what: str, labels: Sequence[str]) -> Counter: ...
+
+    def gauge(self, name: str, what: str, labels: Sequence[str]) -> Gauge: ...
+
+    def histogram(self, name: str, what: str, buckets: Sequence[float], labels: Sequence[str]) -> Histogram: ...

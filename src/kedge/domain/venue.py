@@ -13,7 +13,19 @@ from typing import Final, Protocol
 
 import msgspec
 
-from kedge.domain.events import BarClosed, FeedGap, FundingKnown, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from kedge.domain.events import (
+    BarClosed,
+    FeedGap,
+    FundingKnown,
+    FundingSettled,
+    OrderAccepted,
+    OrderAmended,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderTriggered,
+    OrderWaits,
+)
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, OrderKind, Side, TimeInForce
 
@@ -25,8 +37,9 @@ NOT_LISTED: Final = "NOT_LISTED"
 
 
 class VenueOrderState(StrEnum):
-    """Where the venue says an order stands."""
+    """Where the venue says an order stands; a conditional order is WAITING until its trigger."""
 
+    WAITING = "waiting"
     OPEN = "open"
     FILLED = "filled"
     CANCELED = "canceled"
@@ -55,6 +68,18 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     created_ts_ns: int
     updated_ts_ns: int
+    trigger_ticks: int = 0
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """Best bid and ask of a book that is whole, with the venue's time of its last change."""
+
+    instrument: InstrumentId
+    bid_ticks: int
+    ask_ticks: int
+    bid_lots: int
+    ask_lots: int
+    ts_ns: int
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +105,18 @@ class VenueWallet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerKind(StrEnum):
-    """What changed the wallet."""
+    """What changed the wallet. TRANSFER is any deposit, withdrawal or transfer; OTHER is a word that nobody taught the client."""
 
     TRADE = "trade"
     FUNDING = "funding"
     LIQUIDATION = "liquidation"
+    ADL = "adl"
+    DELIVERY = "delivery"
     TRANSFER = "transfer"
+    CONVERSION = "conversion"
+    BONUS = "bonus"
+    INTEREST = "interest"
+    REFUND = "refund"
     OTHER = "other"
 
 
@@ -149,8 +180,18 @@ class StreamDown(msgspec.Struct, frozen=True):
     why: str
 
 
-OrderNews = OrderAccepted | OrderRejected | OrderFilled | OrderCanceled
-VenueNews = BarClosed | FeedGap | FundingKnown | OrderNews | FundingSettled | VenuePosition | VenueWallet | StreamUp | StreamDown
+class ActionNeeded(msgspec.Struct, frozen=True):
+    """The venue refuses the key, the account or this machine: trading cannot go on until a person mends it. `code` is the venue's."""
+
+    code: str
+    what: str
+    fix: str
+
+
+OrderNews = OrderAccepted | OrderRejected | OrderFilled | OrderCanceled | OrderWaits | OrderTriggered | OrderAmended
+VenueNews = (
+    BarClosed | FeedGap | FundingKnown | OrderNews | FundingSettled | VenuePosition | VenueWallet | StreamUp | StreamDown | ActionNeeded
+)
 """What a venue tells by itself, in the order in which it arrived. Of foreign orders `client_order_id` is whatever they carry.
 Bars are confirmed, in order per instrument and without repeats; missed ones come from history before any later one, else a `FeedGap`.
 `FundingKnown` comes only from a client that was set up for it; what settled while the public stream was away is asked of history."""
@@ -179,6 +220,21 @@ class TradingVenue(Protocol):
 
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> Answer:
         """Ask for an order to be cancelled. `Refused` says the venue knows no such open order: it ended, or never came."""
+
+    async def amend(
+        self,
+        instrument: InstrumentId,
+        client_order_id: str,
+        *,
+        qty_lots: int | None = None,
+        limit_ticks: int | None = None,
+        is_permitted: Callable[[], bool] | None = None,
+    ) -> Answer:
+        """Ask for a resting order's whole quantity or limit to be changed; None leaves it. `Taken` means asked: its own row confirms.
+        `is_permitted` as in `place`."""
+
+    def quote(self, instrument: InstrumentId) -> Quote | None:
+        """Best bid and ask now; None while the book is broken, crossed, empty on a side or too old."""
 
     async def set_stop_loss(self, instrument: InstrumentId, stop_loss_ticks: int) -> Answer:
         """Put a stop for the whole position at the venue, triggered by the mark; 0 removes it."""

@@ -10,40 +10,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kedge.domain.errors import IllegalTransition, InvalidInput
 from kedge.domain.events import (
     BarClosed,
     BooksDiffer,
     CashMoved,
     CommandGiven,
+    CostRestated,
     Event,
     FeedGap,
     FundingKnown,
     FundingSettled,
     InstrumentChanged,
-    OrderAccepted,
-    OrderCanceled,
-    OrderFilled,
-    OrderProvenAbsent,
-    OrderRejected,
-    OrderUnanswered,
     PositionAdopted,
+    QuoteLost,
+    QuoteSampled,
     RunEnded,
+    StopPlaced,
+    StopUnconfirmed,
     TimerFired,
 )
-from kedge.domain.orders import FillCause, Liquidity, Side
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, TimerSet
+from kedge.domain.outputs import Decided, OrderRefused, Output, Predicted, RiskStateChanged, StopWanted, TimerSet
 from kedge.domain.units import E8, to_float
-from kedge.engine.lifecycle import Report, Status
+from kedge.engine import costs
+from kedge.engine.fold_orders import OrderFold
 from kedge.engine.rows import RowFiller
 from kedge.engine.settings import EngineSettings
 from kedge.engine.state import EngineState, Slot
-from kedge.kernel.account import DAY, EQUITY, book_fill, book_flow, book_funding, mark_account, revalue
-from kedge.kernel.fees import fee_e8
+from kedge.kernel.account import DAY, EQUITY, book_flow, book_funding, mark_account, restate_cost, revalue
 from kedge.kernel.funding import funding_paid_e8
 from kedge.learning.feature_rows import CLOSE
 from kedge.learning.features import FeatureSet, update_features
-from kedge.risk.gate import HALTING, PASSING
+from kedge.risk.gate_rules import HALTING, PASSING
 from kedge.risk.states import RiskState
 from kedge.strategy.base import MODEL_VETOES
 
@@ -55,7 +52,10 @@ TAKEN = frozenset({"OK", BELOW_MINIMUM})
 """Decisions that set a new target; one below the venue's minimum sets it to flat. Every other code leaves the old one."""
 
 WORK_TIMER = "work:"
+AGAIN_TIMER = "again:"
 LIFE_TIMER = "life:"
+PLANNING_TIMERS = (WORK_TIMER, AGAIN_TIMER)
+"""Timers after which orders may be sent or moved."""
 
 FUNDING_ID = "funding:"
 CASH_ID = "cash:"
@@ -82,13 +82,12 @@ class Fold:
             FundingKnown: rows.learn_funding,
             CashMoved: self._cash,
             PositionAdopted: self._adopted,
+            CostRestated: self._restated,
             BooksDiffer: self._differ,
-            OrderAccepted: self._accepted,
-            OrderRejected: self._rejected,
-            OrderFilled: self._fill,
-            OrderCanceled: self._canceled,
-            OrderUnanswered: self._unanswered,
-            OrderProvenAbsent: self._absent,
+            QuoteSampled: self._quote,
+            QuoteLost: self._quote_lost,
+            StopPlaced: self._stop_placed,
+            StopUnconfirmed: self._stop_unconfirmed,
             TimerFired: self._timer,
             CommandGiven: self._nothing,
             RunEnded: self._nothing,
@@ -96,12 +95,14 @@ class Fold:
         self._absorbers: dict[type, Callable[[Any], None]] = {
             Decided: self._decided,
             Predicted: self._predicted,
-            OrderSent: self._sent,
             OrderRefused: self._refused,
-            CancelSent: self._cancel_sent,
             TimerSet: self._timer_set,
             RiskStateChanged: self._risk_changed,
+            StopWanted: self._stop_wanted,
         }
+        orders = OrderFold(state, settings, self._trouble)
+        self._observers.update(orders.observers)
+        self._absorbers.update(orders.absorbers)
 
     def observe(self, event: Event) -> None:
         """Fold one event."""
@@ -128,6 +129,7 @@ class Fold:
         slot.ts_ns = slot.mark_ts_ns = ts_ns
         slot.volume_avg_lots = volume + ((bar.volume_lots - volume) >> VOLUME_SHIFT) if slot.warm_bars else bar.volume_lots
         slot.warm_bars += 1
+        slot.seen_lots += bar.volume_lots
         slot.ready = slot.warm_bars >= self._warmup
         self._funnel.bars += 1
 
@@ -147,9 +149,16 @@ class Fold:
             return
         mark = (2 * int(state.marks[slot.index]) * slot.spec.tick_e8 + new.tick_e8) // (2 * new.tick_e8)
         state.lots[slot.index], state.marks[slot.index], state.tick_values[slot.index] = lots, mark, new.tick_value_e8
-        slot.target_lots = slot.target_lots * slot.spec.lot_e8 // new.lot_e8
+        target_lots = abs(slot.target_lots) * slot.spec.lot_e8 // new.lot_e8  # towards zero, as it was sized
+        slot.target_lots = target_lots if slot.target_lots > 0 else -target_lots
         slot.volume_avg_lots = slot.volume_avg_lots * slot.spec.lot_e8 // new.lot_e8
+        slot.begun_lots, slot.seen_lots = (lots * slot.spec.lot_e8 // new.lot_e8 for lots in (slot.begun_lots, slot.seen_lots))
+        slot.begun_ticks, slot.arrival2_ticks = (
+            ticks * slot.spec.tick_e8 // new.tick_e8 for ticks in (slot.begun_ticks, slot.arrival2_ticks)
+        )
+        slot.bid_ticks = slot.ask_ticks = slot.quote_ts_ns = 0
         state.gate.sizes.pop(new.instrument_id, None)  # they are counted in the old lots
+        slot.stop_wanted_ticks = slot.stop_placed_ticks = slot.stop_lots = 0  # they are counted in the old ticks
         slot.describe(new)
         if mark:
             mark_account(state.account, slot.index, mark, change.ts_ns, state.lots, state.costs, state.marks, state.tick_values)
@@ -179,84 +188,39 @@ class Fold:
         state.lots[slot.index], state.costs[slot.index] = event.lots, event.cost_e8
         revalue(state.account, state.lots, state.costs, state.marks, state.tick_values)
 
+    def _restated(self, event: CostRestated) -> None:
+        state, slot = self.state, self._slots[event.instrument]
+        restate_cost(state.account, slot.index, event.cost_e8, state.costs)
+        revalue(state.account, state.lots, state.costs, state.marks, state.tick_values)
+
     def _differ(self, event: BooksDiffer) -> None:
         about = " ".join(name for name in (event.instrument, event.client_order_id) if name) or "account"
-        self._trouble(event.code, f"{about}: {event.ours} here, {event.theirs} at the venue")
-
-    def _accepted(self, event: OrderAccepted) -> None:
-        state = self._report(event.client_order_id, Report.ACCEPTED)
-        if state is not None:
-            state.venue_order_id = event.venue_order_id
-
-    def _rejected(self, event: OrderRejected) -> None:
-        before = self._status(event.client_order_id)
-        order = self._report(event.client_order_id, Report.REFUSED)
-        if order is not None and order.status is not before:
-            refused = self.state.funnel.refused
-            refused[event.code] = refused.get(event.code, 0) + 1
-            self._slots[order.order.instrument].attempt += 1
-
-    def _canceled(self, event: OrderCanceled) -> None:
-        self._report(event.client_order_id, Report.CANCELED)
-
-    def _unanswered(self, event: OrderUnanswered) -> None:
-        self._report(event.client_order_id, Report.NO_REPLY)
-
-    def _absent(self, event: OrderProvenAbsent) -> None:
-        before = self._status(event.client_order_id)
-        order = self._report(event.client_order_id, Report.PROVEN_ABSENT)
-        if order is not None and order.status is not before:
-            self._slots[order.order.instrument].attempt += 1
-
-    def _fill(self, fill: OrderFilled) -> None:
-        orders = self.state.orders
-        if fill.cause is FillCause.TRADE:
-            try:
-                if orders.fill(fill) is None:
-                    return
-            except (KeyError, IllegalTransition) as error:
-                if not orders.is_new_strange(fill.fill_id):
-                    return
-                self._trouble("FILL_NOT_UNDERSTOOD", f"{fill.fill_id} of {fill.client_order_id}: {error}")
-        elif not orders.is_new_strange(fill.fill_id):
-            return
-        if fill.instrument not in self._slots:
-            self._trouble("FOREIGN_INSTRUMENT", f"fill {fill.fill_id} of {fill.instrument}, which we do not trade")
-            return
-        self._book(fill, self._slots[fill.instrument])
-        self.state.gate.note_fill(fill.ts_ns)
-        self.state.funnel.filled += 1
-
-    def _book(self, fill: OrderFilled, slot: Slot) -> None:
-        """Money moved, so it is booked, also when the order's story makes no sense."""
-        state, spec = self.state, slot.spec
-        signed = fill.qty_lots if fill.side is Side.BUY else -fill.qty_lots
-        before = slot.position_lots
-        book_fill(state.account, slot.index, signed, fill.price_ticks, fill.fee_e8, state.lots, state.costs, state.tick_values)
-        after = slot.position_lots
-        state.round_trips += int(before != 0 and (after == 0 or (after > 0) != (before > 0)))
-        rate = spec.maker_fee_e8 if fill.liquidity is Liquidity.MAKER else spec.taker_fee_e8
-        state.differences += int(fee_e8(spec.notional_e8(fill.price_ticks, fill.qty_lots), rate) != fill.fee_e8)
-        revalue(state.account, state.lots, state.costs, state.marks, state.tick_values)  # peak and losses wait for a true mark
+        detail = f" ({event.detail})" if event.detail else ""
+        self._trouble(event.code, f"{about}: {event.ours} here, {event.theirs} at the venue{detail}")
 
     def _timer(self, event: TimerFired) -> None:
         self.state.timers.pop(event.timer_id, None)
 
+    def _quote(self, quote: QuoteSampled) -> None:
+        slot = self._slots[quote.instrument]
+        slot.bid_ticks, slot.ask_ticks, slot.quote_ts_ns = quote.bid_ticks, quote.ask_ticks, quote.ts_ns
+
+    def _quote_lost(self, lost: QuoteLost) -> None:
+        slot = self._slots[lost.instrument]
+        slot.bid_ticks = slot.ask_ticks = slot.quote_ts_ns = 0
+
+    def _stop_placed(self, event: StopPlaced) -> None:
+        slot = self._slots.get(event.instrument)
+        if slot is not None:  # a stop on what we do not trade is nobody's
+            slot.stop_placed_ticks = event.stop_ticks
+
+    def _stop_unconfirmed(self, event: StopUnconfirmed) -> None:
+        slot = self._slots.get(event.instrument)
+        if slot is not None and slot.position_lots:
+            slot.stop_failed = True
+
     def _nothing(self, _: Event) -> None:
         """Commands and endings are recorded; what follows from them is decided and absorbed as outputs."""
-
-    def _status(self, client_order_id: str) -> Status | None:
-        order = self.state.orders.by_id.get(client_order_id)
-        return order.status if order is not None else None
-
-    def _report(self, client_order_id: str, report: Report) -> Any:
-        try:
-            return self.state.orders.report(client_order_id, report)
-        except KeyError:
-            self._trouble("FOREIGN_ORDER", f"{report} for {client_order_id}, which we did not send")
-        except IllegalTransition as error:
-            self._trouble("ILLEGAL_TRANSITION", f"{client_order_id}: {error.what}")
-        return None
 
     def _trouble(self, code: str, detail: str) -> None:
         self.state.last_trouble = f"{code} {detail}"
@@ -276,10 +240,20 @@ class Fold:
         slot.refused = "" if decided.code in TAKEN else decided.code
         if decided.code not in TAKEN:
             return
+        self._begin_work(slot, decided)
+
+    def _begin_work(self, slot: Slot, decided: Decided) -> None:
+        """Another target: what the last one left undone is counted, and the work towards this one begins now."""
+        state = self.state
+        if slot.decision_id:
+            state.unfilled2_e8 += costs.unfilled2_e8(slot, costs.arrival_of(decided, like=slot.arrival_is_mid))
+        slot.arrival2_ticks, slot.arrival_is_mid = costs.arrival_of(decided), decided.mid2_ticks is not None
         slot.target_lots = decided.target_lots
         slot.decision_id = decided.decision_id
         slot.leg = slot.attempt = 0
         slot.blocked = False
+        slot.begun_ts_ns, slot.begun_lots, slot.begun_ticks = state.ts_ns, slot.position_lots, decided.mark_ticks
+        slot.seen_lots = slot.tries = 0
 
     def _predicted(self, predicted: Predicted) -> None:
         self.state.predictions += 1
@@ -287,22 +261,19 @@ class Fold:
         if not predicted.veto and slot.refused in MODEL_VETOES:
             slot.refused = ""  # the next such veto is another one
 
-    def _sent(self, sent: OrderSent) -> None:
-        state, order = self.state, sent.approved.order
-        state.orders.add(order)
-        state.gate.note_sent(order, state.ts_ns, self.settings.limits.duplicate_window_ns)
-        state.funnel.sent += 1
-        self._slots[order.instrument].leg = order.slice_no + 1
-
     def _refused(self, refused: OrderRefused) -> None:
         vetoed = self.state.funnel.vetoed
         vetoed[refused.code] = vetoed.get(refused.code, 0) + 1
-        if refused.code not in PASSING and refused.code not in HALTING:
+        is_move = refused.order.client_order_id in self.state.orders.by_id  # of an order that stands as it was
+        if refused.code not in PASSING and refused.code not in HALTING and not is_move:
             self._slots[refused.order.instrument].blocked = True
 
-    def _cancel_sent(self, cancel: CancelSent) -> None:
-        self._report(cancel.client_order_id, Report.CANCEL_SENT)
-        self.state.gate.note_message(self.state.ts_ns)
+    def _stop_wanted(self, wanted: StopWanted) -> None:
+        slot = self._slots[wanted.instrument]
+        is_other = not wanted.position_lots or (wanted.position_lots > 0) != (slot.stop_lots > 0)
+        if slot.stop_wanted_ticks and is_other:
+            slot.stop_placed_ticks = 0  # the venue takes a stop away with the position it was meant for
+        slot.stop_wanted_ticks, slot.stop_lots = wanted.stop_ticks, wanted.position_lots
 
     def _timer_set(self, timer: TimerSet) -> None:
         self.state.timers[timer.timer_id] = timer.due_ts_ns
@@ -315,18 +286,10 @@ class Fold:
         state.last_trouble = ""
         for slot in state.by_index:
             slot.blocked = False
+            slot.begun_ts_ns, slot.begun_lots, slot.tries = state.ts_ns, slot.position_lots, 0
+            slot.stop_failed = slot.stop_failed and state.risk_state is not RiskState.RUNNING
 
 
 def equity_e8(state: EngineState) -> int:
     """Wallet plus unrealised profit at the last marks."""
     return state.account_view[EQUITY]
-
-
-def slot_of(state: EngineState, instrument: str) -> Slot:
-    """The slot of an instrument this engine trades, or a clear refusal."""
-    try:
-        return state.slots[instrument]
-    except KeyError:
-        raise InvalidInput(
-            f"instrument {instrument!r}", why=f"this engine trades {', '.join(state.slots)}", fix="name one of them"
-        ) from None

@@ -25,6 +25,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         Features survive a gap of at most this many bars; a longer one starts their warm-up again.
     attempts_max : int
         A decision whose orders the venue refused this often is given up until the next one.
+    stop_distance_frac_e8 : int
+        How far from the position's average price its stop lies at the venue, as a fraction in 1e-8; 0 for no stops.
     """
 
     run_id: str
@@ -39,6 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     confidence_min_e8: Annotated[int, msgspec.Meta(ge=0, le=E8)] = 0
     gap_bars_carried: Annotated[int, msgspec.Meta(ge=0)] = 3
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    stop_distance_frac_e8: Annotated[int, msgspec.Meta(ge=0, le=90_000_000)] = 0
 
     def __post_init__(self) -> None:
         largest = self.execution.slice_notional_frac_e8 * (DUST_DIVISOR + 1) // DUST_DIVISOR

@@ -20,12 +20,17 @@ from kedge.engine.orders import OrderState
 from kedge.engine.state import EngineState, Slot
 from kedge.risk.states import RiskState
 
-FORMAT = "kedge/snapshot/v2"
+FORMAT = "kedge/snapshot/v3"
 _ARRAYS = ("account", "lots", "costs", "marks", "tick_values")
-_SCALARS = ("halt_code", "halt_day", "ts_ns", "decisions", "predictions", "round_trips", "differences", "last_trouble")
+_SCALARS = (
+    "halt_code", "halt_day", "ts_ns", "decisions", "predictions", "round_trips", "differences", "last_trouble",
+    "slippage2_mid_e8", "slippage2_mark_e8", "arrival2_mid_e8", "arrival2_mark_e8", "unfilled2_e8",
+)  # fmt: skip
 _SLOT_SCALARS = (
     "ts_ns", "mark_ts_ns", "ready", "warm_bars", "volume_avg_lots", "exposure_e8",
     "target_lots", "decision_id", "leg", "attempt", "blocked", "refused",
+    "begun_ts_ns", "begun_lots", "begun_ticks", "moved_ts_ns", "seen_lots", "tries", "arrival2_ticks", "arrival_is_mid",
+    "bid_ticks", "ask_ticks", "quote_ts_ns", "stop_wanted_ticks", "stop_placed_ticks", "stop_lots", "stop_failed",
 )  # fmt: skip
 _SLOT_NAMES = {*_SLOT_SCALARS, "close", "memory", "out", "settlements"}
 _FUNNEL = ("bars", "gaps", "decisions", "sized", "sent", "filled", "vetoed", "refused")
@@ -152,6 +157,8 @@ def _load_orders(state: EngineState, snapshot: _Snapshot) -> None:
     for order in snapshot.finished:
         state.orders.by_id[order.order.client_order_id] = order
         state.orders.finished.append(order.order.client_order_id)
+        if order.untold_lots:
+            state.orders.untold.setdefault(order.order.instrument, {})[order.order.client_order_id] = order
     state.orders.strange.extend(snapshot.strange)
 
 

@@ -18,7 +18,7 @@ from kedge.engine.settings import EngineSettings
 from kedge.kernel.account import ACCOUNT_SIZE, open_account, plain_view
 from kedge.learning.feature_rows import ROW_SIZE, lot_size, tick_size
 from kedge.learning.features import FeatureSet
-from kedge.risk.gate import GateState
+from kedge.risk.gate_state import GateState
 from kedge.risk.states import RiskState
 
 Int64Array = npt.NDArray[np.int64]
@@ -37,7 +37,14 @@ class Slot:
     """
 
     __slots__ = (
+        "arrival2_ticks",
+        "arrival_is_mid",
+        "ask_ticks",
         "attempt",
+        "begun_lots",
+        "begun_ticks",
+        "begun_ts_ns",
+        "bid_ticks",
         "blocked",
         "cells",
         "close",
@@ -52,14 +59,22 @@ class Slot:
         "lots_view",
         "mark_ts_ns",
         "memory",
+        "moved_ts_ns",
         "out",
+        "quote_ts_ns",
         "ready",
         "refused",
         "row",
+        "seen_lots",
         "settlements",
         "spec",
+        "stop_failed",
+        "stop_lots",
+        "stop_placed_ticks",
+        "stop_wanted_ticks",
         "target_lots",
         "tick",
+        "tries",
         "ts_ns",
         "volume_avg_lots",
         "warm_bars",
@@ -88,6 +103,11 @@ class Slot:
         self.attempt = 0
         self.blocked = False
         self.refused = ""
+        self.bid_ticks = self.ask_ticks = self.quote_ts_ns = 0
+        self.begun_ts_ns = self.begun_lots = self.begun_ticks = self.moved_ts_ns = self.seen_lots = self.tries = 0
+        self.arrival2_ticks, self.arrival_is_mid = 0, False
+        self.stop_wanted_ticks = self.stop_placed_ticks = self.stop_lots = 0
+        self.stop_failed = False
         self.describe(spec)
 
     def describe(self, spec: Instrument) -> None:
@@ -98,6 +118,11 @@ class Slot:
     @property
     def position_lots(self) -> int:
         return self.lots_view[self.index]
+
+    @property
+    def mid2_ticks(self) -> int | None:
+        """Best bid plus best ask, which is twice the mid; None while nobody knows them."""
+        return self.bid_ticks + self.ask_ticks if self.quote_ts_ns else None
 
     def note_settlement(self, ts_ns: int, rate_e8: int) -> None:
         """Keep a settled rate for the bars that close then or later; one older than the newest known is none of news."""
@@ -193,5 +218,7 @@ class EngineState:
         self.predictions = 0
         self.round_trips = 0
         self.differences = 0
+        self.slippage2_mid_e8 = self.slippage2_mark_e8 = self.unfilled2_e8 = 0
+        self.arrival2_mid_e8 = self.arrival2_mark_e8 = 0
         self.last_trouble = ""
         self.timers: dict[str, int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kedge.domain.units import E8, money_text
+from kedge.engine.costs import costs_of
 from kedge.engine.state import EngineState, Slot
 from kedge.kernel.account import (
     DAY_LOSS_E8,
@@ -56,6 +57,7 @@ def summarise(state: EngineState) -> dict[str, Any]:
         "bars": state.funnel.bars,
         "orders": state.funnel.sent,
         "fills": state.funnel.filled,
+        **costs_of(state),
         "round_trips": state.round_trips,
         "differences": state.differences,
         "funnel": state.funnel.as_plain(),
@@ -73,9 +75,18 @@ def _position(state: EngineState, slot: Slot) -> dict[str, str]:
         "qty": slot.spec.qty_text(lots),
         "entry": f"{entry:.8g}",
         "mark": slot.spec.price_text(mark),
+        "stop": _stop(slot),
         "notional": money_text(slot.spec.notional_e8(mark, lots)),
         "unrealised": money_text(int(unrealised_e8(lots, cost, mark, slot.spec.tick_value_e8))),
     }
+
+
+def _stop(slot: Slot) -> str:
+    """Where the stop of a position lies; where it is wanted, with a question mark, while the venue shows none there; '' for none."""
+    if not slot.stop_wanted_ticks:
+        return ""
+    text = slot.spec.price_text(slot.stop_wanted_ticks)
+    return text if slot.stop_placed_ticks == slot.stop_wanted_ticks else f"{text}?"
 
 
 def _order(state: EngineState, slot: Slot, client_id: str) -> dict[str, str]:
@@ -86,8 +97,8 @@ def _order(state: EngineState, slot: Slot, client_id: str) -> dict[str, str]:
         "instrument": order.instrument,
         "side": order.side.value,
         "kind": order.kind.value,
-        "qty": slot.spec.qty_text(order.qty_lots),
+        "qty": slot.spec.qty_text(held.qty_lots),
         "leaves": slot.spec.qty_text(held.leaves_lots),
-        "limit": slot.spec.price_text(order.limit_ticks) if order.limit_ticks else "",
+        "limit": slot.spec.price_text(held.limit_ticks) if held.limit_ticks else "",
         "status": held.status.value,
     }

@@ -173,6 +173,21 @@ def book_fill(
     return realised_e8
 
 
+@law("void(int64[::1], int64, int64, int64[::1])")
+def restate_cost(account: Int64s, slot: int, cost_e8: int, costs: Int64s) -> None:
+    """Take this cost of a slot's position in place of ours: wallet and realised profit move by the difference, equity stays.
+
+    `InvalidInput` for a slot that does not exist.
+    """
+    if slot < 0 or slot >= costs.size:
+        raise InvalidInput("restate_cost: no such slot")
+    moved_e8 = cost_e8 - costs[slot]
+    costs[slot] = cost_e8
+    account[WALLET] += moved_e8
+    account[REALISED] += moved_e8
+    account[UNREALISED] -= moved_e8
+
+
 @law("void(int64[::1], int64)")
 def book_funding(account: Int64s, paid_e8: int) -> None:
     """Book a settlement as the venue's ledger gives it: `paid_e8` > 0 leaves the wallet."""

@@ -5,11 +5,22 @@ from __future__ import annotations
 import msgspec
 
 from kedge.domain.canonical import encode
-from kedge.domain.events import BooksDiffer, CashMoved, Command, CommandGiven, FundingSettled, OrderRejected, PositionAdopted, TimerFired
+from kedge.domain.events import (
+    BooksDiffer,
+    CashMoved,
+    Command,
+    CommandGiven,
+    FundingSettled,
+    OrderRejected,
+    OrderUnanswered,
+    PositionAdopted,
+    TimerFired,
+)
 from kedge.domain.orders import FillCause, OrderKind, Side
-from kedge.domain.outputs import CancelSent, Decided, OrderSent, RiskStateChanged, TimerSet
+from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, RiskStateChanged, TimerSet
 from kedge.engine.engine import Engine
 from kedge.kernel.account import FUNDING, WALLET
+from kedge.risk.limits import Limits
 from kedge.risk.states import FLATTEN, RiskState, judge
 from kedge.strategy.execution import ExecutionPolicy
 
@@ -69,7 +80,7 @@ def test_while_flat_nobody_asks_the_strategy_and_a_person_ends_it():
     assert sent(one.step(bar(4)))
 
 
-def test_flattening_cancels_what_would_open_and_a_late_fill_is_closed_at_the_next_bar():
+def test_flattening_cancels_what_would_open_and_a_late_fill_is_closed_a_second_later():
     wish = Wish()
     one = engine(wish, execution=ExecutionPolicy(entry=OrderKind.LIMIT))
     one.step(bar(1))
@@ -80,8 +91,48 @@ def test_flattening_cancels_what_would_open_and_a_late_fill_is_closed_at_the_nex
     assert [type(output) for output in outputs] == [RiskStateChanged, CancelSent, Decided]
     one.step(filled(resting, T0 + 122 * S, 1_000, lots=100, leaves=resting.qty_lots - 100))
     one.step(canceled(resting, T0 + 122 * S))
-    (close,) = sent(one.step(bar(3)))
+    (close,) = sent(one.step(TimerFired(T0 + 123 * S, f"work:{AAA}")))
     assert (close.reduce_only, close.qty_lots) == (True, 100)
+
+
+def test_an_order_of_unknown_fate_that_fills_while_a_person_flattens_is_closed_at_once():
+    wish = Wish()
+    one = engine(wish)
+    one.step(bar(1))
+    wish.say(0.1)
+    (lost,) = sent(one.step(bar(2)))
+    one.step(OrderUnanswered(T0 + 121 * S, lost.client_order_id))
+    one.step(given(122, Command.FLATTEN))
+    assert one.state.timers == {}, "nothing is held, so nothing is looked at again"
+    (close,) = sent(one.step(filled(lost, T0 + 130 * S, 1_000)))
+    assert (close.side, close.qty_lots, close.reduce_only) == (Side.SELL, lost.qty_lots, True)
+
+
+def test_no_limit_on_messages_ends_a_flattening_and_it_is_tried_again_a_second_later():
+    wish = Wish()
+    one = engine(wish, limits=Limits(messages_per_3s_max=4))
+    held(one, wish)
+    for _ in range(4):
+        one.state.gate.note_message(T0 + 150 * S)
+    outputs = one.step(given(150, Command.FLATTEN))
+    assert [output.code for output in outputs if isinstance(output, OrderRefused)] == ["MESSAGE_RATE"]
+    assert (one.state.risk_state, one.state.halt_code) == (RiskState.REDUCE_ONLY, FLATTEN)
+    assert sent(one.step(TimerFired(T0 + 151 * S, f"work:{AAA}"))) == []
+    assert len(sent(one.step(TimerFired(T0 + 154 * S, f"work:{AAA}")))) == 1
+
+
+def test_a_flattening_goes_on_at_the_next_bar_after_the_venue_refused_all_tries():
+    wish = Wish()
+    one = engine(wish, attempts_max=1)
+    held(one, wish)
+    (close,) = sent(one.step(given(150, Command.FLATTEN)))
+    one.step(OrderRejected(T0 + 150 * S, close.client_order_id, "10016", "internal error"))
+    assert one.step(TimerFired(T0 + 151 * S, f"work:{AAA}")) == ()
+    decided, *rest = one.step(bar(3))
+    assert isinstance(decided, Decided)
+    assert (decided.reason, decided.target_lots) == (FLATTEN, 0)
+    (again,) = sent(rest)
+    assert (again.qty_lots, again.client_order_id != close.client_order_id) == (close.qty_lots, True)
 
 
 def test_a_loss_does_not_stop_a_flattening():

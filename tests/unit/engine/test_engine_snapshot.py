@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from kedge.domain.errors import IntegrityError, InvalidConfig
+from kedge.domain.orders import FillCause
 from kedge.engine.engine import Engine
 from kedge.engine.settings import EngineSettings
 from kedge.strategy.execution import ExecutionPolicy
@@ -27,7 +28,7 @@ def traded() -> Engine:
     one.step(canceled(first, T0))
     wish.say(0.1, AAA)
     one.step(bar(3, instrument_id=AAA))
-    one.step(liquidated(T0, order().side, 5, 900))
+    one.step(msgspec.structs.replace(liquidated(T0, order().side, 5, 900), cause=FillCause.ADOPTED))
     one.step(bar(4, instrument_id=BBB))
     return one
 

@@ -27,6 +27,7 @@ from kedge.domain.orders import OrderIntent, OrderKind, Side
 from kedge.domain.outputs import CancelSent, Decided, OrderRefused, RiskStateChanged, TimerSet
 from kedge.domain.units import E8
 from kedge.engine.engine import Engine
+from kedge.engine.fold_orders import NOT_SENT
 from kedge.engine.lifecycle import Status
 from kedge.kernel.account import EQUITY, FEES, FLOWS, FUNDING, GROSS, PEAK, WALLET
 from kedge.learning.feature import Feature
@@ -79,7 +80,7 @@ def test_a_target_becomes_a_decision_and_an_order() -> None:
         "decision_id": "run.1", "strategy": "wish", "instrument": AAA, "exposure_e8": 10_000_000, "target_lots": 10_000,
         "mark_ticks": 1_000,
         "equity_e8": WALLET_E8, "confidence_e8": 75_000_000, "expected_return_e8": 2_000_000, "horizon_ns": MINUTE, "reason": "because",
-        "code": "OK", "observed": "", "limit": "", "prediction_id": "",
+        "code": "OK", "observed": "", "limit": "", "prediction_id": "", "mid2_ticks": None,
     }  # fmt: skip
     (made,) = sent([order_sent])
     assert (made.side, made.kind, made.qty_lots, made.limit_ticks) == (Side.BUY, OrderKind.MARKET, 10_000, 0)
@@ -199,7 +200,7 @@ def test_an_unanswered_order_keeps_its_reservation() -> None:
     wish.say(0.2)
     outputs = one.step(bar(2))
     assert sent(outputs) == [], "nothing is sent while the outcome is unknown"
-    situation = one._decide.__self__._situation(one.state.slots[AAA], 1_000, Side.BUY)  # type: ignore[attr-defined]
+    situation = one._decide.__self__.worker._situation(one.state.slots[AAA], 1_000, Side.BUY)  # type: ignore[attr-defined]
     assert (situation.open_buy_lots, situation.open_orders_total) == (10_000, 1)
     one.step(OrderProvenAbsent(T0 + 2 * MINUTE + 1, first.client_order_id))
     assert one.state.orders.open_lots(AAA) == (0, 0)
@@ -400,6 +401,29 @@ def test_a_changed_grid_re_expresses_exactly() -> None:
     assert slot.spec is coarser
     assert one.step(bar(2, 10_000)) == (), "already there"
     assert one.state.account_view[EQUITY] == equity
+
+
+def test_an_order_that_never_left_uses_up_no_try_of_its_decision() -> None:
+    one, _, made = entered(attempts_max=1)
+    one.step(OrderRejected(T0 + MINUTE, made.client_order_id, NOT_SENT, "the order before it, which closes, was not taken"))
+    slot = one.state.slots[AAA]
+    assert (slot.attempt, one.state.funnel.refused) == (0, {NOT_SENT: 1})
+    (again,) = sent(one.step(bar(2)))
+    assert again.qty_lots == made.qty_lots
+    assert again.client_order_id != made.client_order_id
+
+
+def test_a_targets_lots_are_re_expressed_towards_zero() -> None:
+    wish = Wish()
+    one = engine(wish)
+    one.step(bar(1))
+    wish.say(-0.001)
+    (made,) = sent(one.step(bar(2)))
+    one.step(canceled(made, T0 + 2 * MINUTE))
+    slot = one.state.slots[AAA]
+    assert slot.target_lots == -100
+    one.step(InstrumentChanged(T0 + 121 * S, instrument(lot_e8=300_000)))
+    assert slot.target_lots == -33
 
 
 def test_a_change_that_does_not_fit_halts_and_changes_nothing() -> None:
