@@ -6,313 +6,16 @@ is folded by `GateState.note_*` when the output is absorbed), and each refusal h
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from operator import itemgetter
-from statistics import median_low
-from typing import NamedTuple
+import msgspec
 
-from kedge.domain.instrument import Instrument
-from kedge.domain.orders import ApprovedOrder, OrderIntent, OrderKind, Side
-from kedge.domain.units import E8, NS_PER_S, money_text
-from kedge.kernel.limits import reduces, reference_ticks, within_collar, worst_case_lots
+from kedge.domain.orders import ApprovedOrder, OrderIntent
+from kedge.domain.units import NS_PER_S
+from kedge.risk.gate_rules import AMEND_RULES, RULES, facts_of, order_notional, order_qty, whole
+from kedge.risk.gate_state import MESSAGE_WINDOW_NS, GateState, Refusal, Situation, sent_since
 from kedge.risk.limits import Limits
-from kedge.risk.states import RiskState
-
-SIZES_KEPT = 50
-MESSAGE_WINDOW_NS = 300 * NS_PER_S
-
-
-class Refusal(NamedTuple):
-    """Why an order may not go."""
-
-    code: str
-    observed: str
-    limit: str
-
-
-class Situation(NamedTuple):
-    """What the gate looks at beside the order: one instrument, and the book around it.
-
-    `gross_other_e8` and `net_other_e8` are the worst-case notionals of the other instruments: open orders included, for the
-    net those of the order's side.
-    `best_own_bid_ticks` and `best_own_ask_ticks` are our own resting prices, 0 where there is none.
-    """
-
-    ts_ns: int
-    state: RiskState
-    halt_code: str
-    instrument: Instrument
-    mark_ticks: int
-    mark_age_ns: int
-    interval_ns: int
-    volume_avg_lots: int
-    equity_e8: int
-    position_lots: int
-    open_buy_lots: int
-    open_sell_lots: int
-    gross_other_e8: int
-    net_other_e8: int
-    open_orders_instrument: int
-    open_orders_total: int
-    best_own_bid_ticks: int
-    best_own_ask_ticks: int
-
-
-class GateState:
-    """What was sent lately: the memory behind rates, duplicates and usual sizes. Folded, never decided from inside."""
-
-    def __init__(self) -> None:
-        self.sent_ns: deque[int] = deque()
-        self.messages_ns: deque[int] = deque()
-        self.fills_ns: deque[int] = deque()
-        self.recent: dict[str, int] = {}
-        self.sizes: dict[str, deque[int]] = {}
-
-    def note_sent(self, order: OrderIntent, ts_ns: int, window_ns: int) -> None:
-        self.sent_ns.append(ts_ns)
-        self.note_message(ts_ns)
-        while self.sent_ns[0] <= ts_ns - 10 * NS_PER_S:
-            self.sent_ns.popleft()
-        if len(self.recent) > 100:
-            self.recent = {key: at for key, at in self.recent.items() if ts_ns - at < window_ns}
-        self.recent[duplicate_key(order)] = ts_ns
-        self.sizes.setdefault(order.instrument, deque(maxlen=SIZES_KEPT)).append(order.qty_lots)
-
-    def note_message(self, ts_ns: int) -> None:
-        self.messages_ns.append(ts_ns)
-        _forget(self.messages_ns, ts_ns - MESSAGE_WINDOW_NS)
-
-    def note_fill(self, ts_ns: int) -> None:
-        self.fills_ns.append(ts_ns)
-        _forget(self.fills_ns, ts_ns - MESSAGE_WINDOW_NS)
-
-
-def _forget(times_ns: deque[int], until_ns: int) -> None:
-    while times_ns and times_ns[0] <= until_ns:
-        times_ns.popleft()
-
-
-def _since(times_ns: deque[int], after_ns: int) -> int:
-    count = 0
-    for at in reversed(times_ns):
-        if at <= after_ns:
-            break
-        count += 1
-    return count
-
-
-def duplicate_key(order: OrderIntent) -> str:
-    """Same decision, slice and terms: the same order, whatever it is called."""
-    return f"{order.instrument}|{order.side}|{order.qty_lots}|{order.limit_ticks}|{order.decision_id}|{order.slice_no}"
-
-
-_NUMBERS = tuple(name for name in Situation._fields if name not in ("state", "halt_code", "instrument"))
-_SIGNED = frozenset({"ts_ns", "mark_age_ns", "mark_ticks", "equity_e8", "position_lots", "net_other_e8"})
-_numbers_of = itemgetter(*(Situation._fields.index(name) for name in _NUMBERS))
-_unsigned_of = itemgetter(*(Situation._fields.index(name) for name in _NUMBERS if name not in _SIGNED))
-_WHOLE = {int}
-
-
-class Facts(NamedTuple):
-    """What several rules need of one order, worked out once: whether it truly reduces, and its reference price."""
-
-    reduces: bool
-    reference_ticks: int
-
-
-Check = Callable[[OrderIntent, Situation, Limits, GateState, Facts], Refusal | None]
-
-
-def _whole(order: OrderIntent, at: Situation) -> Refusal | None:
-    """A number that is not whole, or below zero where none can be, compares as safe: it is refused before any rule reads it."""
-    numbers = (*_numbers_of(at), order.qty_lots, order.limit_ticks)
-    if set(map(type, numbers)) != _WHOLE or min(*_unsigned_of(at), order.qty_lots, order.limit_ticks) < 0:
-        for name, value in zip((*_NUMBERS, "qty_lots", "limit_ticks"), numbers, strict=True):
-            if type(value) is not int or (value < 0 and name not in _SIGNED):
-                return Refusal("GATE_FAILED", f"{name} is {value!r}", "whole numbers")
-    if order.instrument != at.instrument.instrument_id:
-        return Refusal("GATE_FAILED", f"order on {order.instrument}", at.instrument.instrument_id)
-    return None
-
-
-def _risk_state(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    if at.state is RiskState.HALTED:
-        return Refusal("HALTED", at.halt_code, "running")
-    if at.state is RiskState.REDUCE_ONLY and not (order.reduce_only and facts.reduces):
-        return Refusal("REDUCE_ONLY", at.halt_code, "orders that reduce")
-    return None
-
-
-def _stale_price(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    if at.mark_ticks <= 0 or at.interval_ns <= 0:
-        return Refusal("STALE_PRICE", "no price yet", "a mark price")
-    bars_e2 = at.mark_age_ns * 100 // at.interval_ns
-    if at.mark_age_ns < 0 or bars_e2 > limits.stale_bars_e2:
-        return Refusal("STALE_PRICE", f"{bars_e2 / 100:.2f} bars", f"{limits.stale_bars_e2 / 100:.2f} bars")
-    return None
-
-
-def _order_qty(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    i = at.instrument
-    largest = i.market_qty_max_lots if order.kind is OrderKind.MARKET else i.order_qty_max_lots
-    if order.qty_lots > largest:
-        return Refusal("ORDER_QTY", f"{order.qty_lots} lots", f"at most {largest} lots")
-    if order.qty_lots < i.order_qty_min_lots:
-        return Refusal("ORDER_QTY", f"{order.qty_lots} lots", f"at least {i.order_qty_min_lots} lots")
-    return None
-
-
-def _order_notional(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    notional = at.instrument.notional_e8(facts.reference_ticks, order.qty_lots)
-    largest = _of_equity(at, limits.order_notional_frac_max_e8)
-    if notional > largest:
-        return Refusal("ORDER_NOTIONAL", money_text(notional, places=2), money_text(largest, places=2))
-    if notional < at.instrument.notional_min_e8 and not order.reduce_only:
-        return Refusal("NOTIONAL_MIN", money_text(notional, places=2), money_text(at.instrument.notional_min_e8, places=2))
-    return None
-
-
-def _exposure(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    if facts.reduces:
-        return None
-    worst = worst_case_lots(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots)
-    if worst > at.instrument.position_max_lots:
-        return Refusal("POSITION_QTY", f"{worst} lots", f"{at.instrument.position_max_lots} lots")
-    notional = at.instrument.notional_e8(facts.reference_ticks, worst)
-    rows = (
-        ("POSITION_NOTIONAL", notional, limits.position_notional_frac_max_e8),
-        ("GROSS_EXPOSURE", notional + at.gross_other_e8, limits.gross_leverage_max_e8),
-        ("NET_EXPOSURE", _net_worst(order, at, notional), limits.net_leverage_max_e8),
-    )
-    for code, observed, frac_e8 in rows:
-        if observed > _of_equity(at, frac_e8):
-            return Refusal(code, money_text(observed, places=2), money_text(_of_equity(at, frac_e8), places=2))
-    return None
-
-
-def _net_worst(order: OrderIntent, at: Situation, notional_e8: int) -> int:
-    """Net notional if this instrument ends at its worst on the order's side."""
-    return abs(at.net_other_e8 + (notional_e8 if order.side is Side.BUY else -notional_e8))
-
-
-def _price_collar(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    if order.kind is OrderKind.MARKET:
-        return None
-    if order.limit_ticks <= 0 or not within_collar(order.limit_ticks, at.mark_ticks, at.instrument.price_collar_bps):
-        away_bps = abs(order.limit_ticks - at.mark_ticks) * 10_000 / at.mark_ticks
-        return Refusal("PRICE_COLLAR", f"{away_bps:.1f} bps from mark", f"{at.instrument.price_collar_bps} bps")
-    return None
-
-
-def _order_rate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
-    second = _since(recent.sent_ns, at.ts_ns - NS_PER_S)
-    if second >= limits.orders_per_second_max:
-        return Refusal("ORDER_RATE", f"{second + 1} in 1 s", f"{limits.orders_per_second_max} in 1 s")
-    ten = _since(recent.sent_ns, at.ts_ns - 10 * NS_PER_S)
-    if ten >= limits.orders_per_10s_max:
-        return Refusal("ORDER_RATE", f"{ten + 1} in 10 s", f"{limits.orders_per_10s_max} in 10 s")
-    return None
-
-
-def _messages(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
-    burst = _since(recent.messages_ns, at.ts_ns - 3 * NS_PER_S)
-    if burst >= limits.messages_per_3s_max:
-        return Refusal("MESSAGE_RATE", f"{burst + 1} in 3 s", f"{limits.messages_per_3s_max} in 3 s")
-    if len(recent.messages_ns) < limits.messages_window_min:
-        return None
-    start_ns = at.ts_ns - MESSAGE_WINDOW_NS
-    messages, fills = _since(recent.messages_ns, start_ns), max(1, _since(recent.fills_ns, start_ns))
-    if messages >= limits.messages_window_min and messages > limits.messages_per_fill_max * fills:
-        return Refusal("ORDER_TO_TRADE", f"{messages} messages on {fills} fills", f"{limits.messages_per_fill_max} a fill")
-    return None
-
-
-def _duplicate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
-    before = recent.recent.get(duplicate_key(order))
-    if before is not None and at.ts_ns - before < limits.duplicate_window_ns:
-        return Refusal(
-            "DUPLICATE_ORDER", f"sent {(at.ts_ns - before) // 1_000_000} ms ago", f"{limits.duplicate_window_ns // 1_000_000} ms"
-        )
-    return None
-
-
-def _fat_finger(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
-    if facts.reduces:
-        return None
-    sizes = recent.sizes.get(order.instrument, ())
-    if len(sizes) >= limits.fat_finger_orders_min and order.qty_lots > limits.fat_finger_multiple * min(sizes):
-        largest = limits.fat_finger_multiple * median_low(sizes)
-        if order.qty_lots > largest:
-            return Refusal("FAT_FINGER", f"{order.qty_lots} lots", f"{largest} lots, {limits.fat_finger_multiple} x the usual order")
-    share = at.volume_avg_lots * limits.fat_finger_volume_frac_e8 // E8
-    if order.qty_lots > share:
-        return Refusal("FAT_FINGER", f"{order.qty_lots} lots", f"{share} lots, a share of the usual bar's volume")
-    return None
-
-
-def _self_trade(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    market = order.kind is OrderKind.MARKET
-    if order.side is Side.BUY:
-        resting, crosses = at.best_own_ask_ticks, market or order.limit_ticks >= at.best_own_ask_ticks
-    else:
-        resting, crosses = at.best_own_bid_ticks, market or order.limit_ticks <= at.best_own_bid_ticks
-    if resting > 0 and crosses:
-        return Refusal("SELF_TRADE", f"own resting order at {resting} ticks", "no crossing of own orders")
-    return None
-
-
-def _open_orders(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    if at.open_orders_instrument >= limits.open_orders_instrument_max:
-        return Refusal("OPEN_ORDERS", f"{at.open_orders_instrument + 1} on it", f"{limits.open_orders_instrument_max}")
-    if at.open_orders_total >= limits.open_orders_total_max:
-        return Refusal("OPEN_ORDERS", f"{at.open_orders_total + 1} in all", f"{limits.open_orders_total_max}")
-    return None
-
-
-def _facts(order: OrderIntent, at: Situation) -> Facts:
-    side, market = 1 if order.side is Side.BUY else -1, int(order.kind is OrderKind.MARKET)
-    return Facts(
-        bool(reduces(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots)),
-        int(reference_ticks(side, market, order.limit_ticks, at.mark_ticks)) if at.mark_ticks > 0 else 0,  # refused as stale
-    )
-
-
-def _of_equity(at: Situation, frac_e8: int) -> int:
-    return max(0, at.equity_e8) * frac_e8 // E8
-
-
-class Rule(NamedTuple):
-    """One row of the gate: its codes, the control that asks for it, and the check."""
-
-    codes: tuple[str, ...]
-    control: str
-    check: Check
-
-
-RULES: tuple[Rule, ...] = (
-    Rule(("HALTED", "REDUCE_ONLY"), "C-RISK-10, C-RISK-11", _risk_state),
-    Rule(("STALE_PRICE",), "C-RISK-16", _stale_price),
-    Rule(("ORDER_QTY",), "C-RISK-02", _order_qty),
-    Rule(("ORDER_NOTIONAL", "NOTIONAL_MIN"), "C-RISK-01", _order_notional),
-    Rule(("POSITION_QTY", "POSITION_NOTIONAL", "GROSS_EXPOSURE", "NET_EXPOSURE"), "C-RISK-03, C-RISK-21", _exposure),
-    Rule(("PRICE_COLLAR",), "C-RISK-04", _price_collar),
-    Rule(("DUPLICATE_ORDER",), "C-RISK-07", _duplicate),
-    Rule(("FAT_FINGER",), "C-RISK-08", _fat_finger),
-    Rule(("SELF_TRADE",), "C-RISK-09", _self_trade),
-    Rule(("OPEN_ORDERS",), "C-RISK-12", _open_orders),
-    Rule(("MESSAGE_RATE", "ORDER_TO_TRADE"), "C-RISK-06", _messages),
-    Rule(("ORDER_RATE",), "C-RISK-05", _order_rate),
-)
 
 _CHECKS = tuple(rule.check for rule in RULES)
-
-STALE_PRICE = "STALE_PRICE"
-PASSING = frozenset({"ORDER_RATE", STALE_PRICE, "OPEN_ORDERS"})
-"""Refusals that time alone mends: the order is planned again. Every other one waits for a new decision."""
-
-HALTING = frozenset({"MESSAGE_RATE", "ORDER_TO_TRADE"})
-"""Refusals that halt trading: a strategy that quotes like this is broken."""
+_AMEND_CHECKS = tuple(rule.check for rule in AMEND_RULES)
 
 
 class Gate:
@@ -325,10 +28,10 @@ class Gate:
     def check(self, order: OrderIntent, at: Situation, recent: GateState) -> ApprovedOrder | Refusal:
         """Approve, or the first refusal. Never raises: what cannot be checked is refused."""
         try:
-            broken = _whole(order, at)
+            broken = whole(order, at)
             if broken is not None:
                 return broken
-            facts = _facts(order, at)
+            facts = facts_of(order, at)
             for check in _CHECKS:
                 refusal = check(order, at, self.limits, recent, facts)
                 if refusal is not None:
@@ -336,3 +39,50 @@ class Gate:
         except Exception as error:  # fail closed: whatever a rule could not digest is a refusal, with its text as evidence
             return Refusal("GATE_FAILED", f"{type(error).__name__}: {error}", "every rule answers")
         return ApprovedOrder(order=order, limits_version=self.version)
+
+    def check_amend(self, order: OrderIntent, leaves_lots: int, at: Situation, recent: GateState) -> ApprovedOrder | Refusal:
+        """Approve moving an order that rests, or the first refusal; never raises.
+
+        Parameters
+        ----------
+        order : OrderIntent
+            As it would stand afterwards, with its whole quantity.
+        leaves_lots : int
+            How much of that would still be open: what exposure counts.
+        at : Situation
+            Open lots without this order.
+        """
+        left = msgspec.structs.replace(order, qty_lots=leaves_lots)
+        try:
+            broken = whole(left, at) or whole(order, at)
+            if broken is not None:
+                return broken
+            facts = facts_of(left, at)
+            for check in _AMEND_CHECKS:
+                refusal = check(left, at, self.limits, recent, facts)
+                if refusal is not None:
+                    return refusal
+            refusal = _amend_size(order, at, self.limits) or _amend_messages(at, self.limits, recent)
+        except Exception as error:  # fail closed, as above
+            return Refusal("GATE_FAILED", f"{type(error).__name__}: {error}", "every rule answers")
+        return refusal or ApprovedOrder(order=order, limits_version=self.version)
+
+
+def _amend_size(order: OrderIntent, at: Situation, limits: Limits) -> Refusal | None:
+    """What an order may be large, whatever of it is filled."""
+    nobody = GateState()
+    facts = facts_of(order, at)
+    return order_qty(order, at, limits, nobody, facts) or order_notional(order, at, limits, nobody, facts)
+
+
+def _amend_messages(at: Situation, limits: Limits, recent: GateState) -> Refusal | None:
+    """Amends may use half of what messages may be: the other half is for orders and cancels, so that chasing never halts trading."""
+    burst, burst_max = sent_since(recent.messages_ns, at.ts_ns - 3 * NS_PER_S), max(1, limits.messages_per_3s_max // 2)
+    if burst >= burst_max:
+        return Refusal("MESSAGE_RATE", f"{burst + 1} in 3 s", f"{burst_max} in 3 s for amends")
+    start_ns = at.ts_ns - MESSAGE_WINDOW_NS
+    messages, fills = sent_since(recent.messages_ns, start_ns), max(1, sent_since(recent.fills_ns, start_ns))
+    most = max(limits.messages_window_min, limits.messages_per_fill_max * fills) // 2
+    if messages >= most:
+        return Refusal("ORDER_TO_TRADE", f"{messages} messages on {fills} fills", f"{most} for amends")
+    return None

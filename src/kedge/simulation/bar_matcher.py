@@ -1,7 +1,8 @@
 """The `bar` matcher: the kernel's rules for one bar at a time. For backtests and parity.
 
 Orders arrive at the open of the first bar that closes after their arrival; what rests trades when a later price goes
-through its limit. All orders of a bar share one capacity: a share of the bar's volume.
+through its limit. A conditional order is triggered by the open where that is past its trigger already, else where the bar reaches it, and
+meets the market there, before what rests. All orders of a bar share one capacity: a share of the bar's volume.
 """
 
 from __future__ import annotations
@@ -14,8 +15,17 @@ import msgspec
 from kedge.domain.events import BarClosed
 from kedge.domain.orders import Liquidity, OrderKind, Side, TimeInForce
 from kedge.domain.units import E8
-from kedge.kernel.matching import match_bar
-from kedge.simulation.matching import FOK_UNFILLED, IOC_REMAINDER, POST_ONLY_WOULD_TAKE, Done, Match, WorkingOrder
+from kedge.kernel.matching import match_bar, taker_ticks
+from kedge.simulation.matching import (
+    FOK_UNFILLED,
+    IOC_REMAINDER,
+    POST_ONLY_WOULD_TAKE,
+    Done,
+    Match,
+    Triggered,
+    WorkingOrder,
+    is_reached,
+)
 
 
 class BarCosts(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,26 +56,47 @@ class BarMatcher:
         self._used_lots: dict[str, int] = {}
         self._used_at: dict[str, int] = {}
 
-    def arrive(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done]:
+    def arrive(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done | Triggered]:
         """Orders that have reached the venue but not rested yet meet the open."""
-        answers: list[Match | Done] = []
+        answers: list[Match | Done | Triggered] = []
         for order in working:
-            if not order.is_resting and bar.ts_ns > order.arrival_ts_ns:
+            if order.is_resting or bar.ts_ns <= order.arrival_ts_ns:
+                continue
+            if not order.is_waiting:
                 answers += self._arrival(bar, order)
+            elif is_reached(order.order, bar.open_ticks):
+                answers += self._trigger(bar, order, bar.open_ticks, max(bar.open_ts_ns, order.arrival_ts_ns))
         return answers
 
-    def match(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done]:
-        """Resting orders meet the rest of the bar; they fill at its close time, as makers."""
-        answers: list[Match | Done] = []
+    def match(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done | Triggered]:
+        """What the bar triggers takes, then resting orders meet the rest of the bar; all at its close time."""
+        answers: list[Match | Done | Triggered] = []
+        resting = [order for order in working if order.is_resting and bar.ts_ns > order.arrival_ts_ns]
         for order in working:
-            if order.is_resting and bar.ts_ns > order.arrival_ts_ns:
-                lots, ticks, _ = self._law(bar, order, is_resting=1)
-                if lots:
-                    answers.append(self._take(bar, order, lots, ticks, Liquidity.MAKER, bar.ts_ns))
+            extreme = bar.high_ticks if order.order.trigger_rises else bar.low_ticks
+            if order.is_waiting and bar.ts_ns > order.arrival_ts_ns and is_reached(order.order, extreme):
+                at = bar.open_ticks if is_reached(order.order, bar.open_ticks) else order.order.trigger_ticks
+                answers += self._trigger(bar, order, at, bar.ts_ns)
+        for order in resting:  # not those that this bar triggered: it may have been at their limit before
+            lots, ticks, _ = self._law(bar, order, is_resting=1)
+            if lots:
+                answers.append(self._take(bar, order, lots, ticks, Liquidity.MAKER, bar.ts_ns))
         return answers
+
+    def taker_ticks(self, bar: BarClosed, side: Side, lots: int, at_ticks: int) -> int:
+        """Half the spread and the impact of at most the bar's whole volume."""
+        sign, taken = 1 if side is Side.BUY else -1, min(lots, bar.volume_lots)
+        if not taken:
+            return max(1, at_ticks + sign * self.costs.half_spread_ticks)
+        return int(taker_ticks(sign, at_ticks, taken, bar.volume_lots, self.costs.half_spread_ticks, self.costs.impact_bps))
 
     def forget(self, client_order_id: str) -> None:
         """Nothing is remembered by order."""
+
+    def _trigger(self, bar: BarClosed, order: WorkingOrder, at_ticks: int, ts_ns: int) -> list[Match | Done | Triggered]:
+        order.is_waiting = False
+        met = msgspec.structs.replace(bar, open_ticks=at_ticks)
+        return [Triggered(order, ts_ns), *(answer._replace(ts_ns=ts_ns) for answer in self._arrival(met, order))]
 
     def _arrival(self, bar: BarClosed, order: WorkingOrder) -> list[Match | Done]:
         ts_ns = max(bar.open_ts_ns, order.arrival_ts_ns)

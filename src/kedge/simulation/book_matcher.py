@@ -7,7 +7,8 @@ Rules of this file, at each print (`steps` of them from the bar's open to its cl
    first, then those at the print itself, behind the background queued there. It buys on the way up, sells on the way down, and
    does half of each where the price stood still or a new bar began.
 2. The background is quoted afresh around the print, and our resting orders queue behind it at their prices.
-3. Orders that have arrived by then enter: they take what their price allows, then rest, wait or are done.
+3. Orders that have arrived by then enter: they take what their price allows, then rest, wait or are done. A conditional order enters
+   at the first print that reaches its trigger.
 
 The background depends on (seed, instrument, bar, print) alone, never on our orders or on earlier bars, so the same bars give the
 same market whoever trades in it, and a restart between bars needs no memory. Background is quoted only within the bar's range
@@ -26,7 +27,17 @@ from kedge.domain.events import BarClosed
 from kedge.domain.instrument import InstrumentId
 from kedge.domain.orders import Liquidity, OrderKind, Side, TimeInForce
 from kedge.market.path import path_ticks
-from kedge.simulation.matching import FOK_UNFILLED, IOC_REMAINDER, POST_ONLY_WOULD_TAKE, SELF_TRADE_PREVENTED, Done, Match, WorkingOrder
+from kedge.simulation.matching import (
+    FOK_UNFILLED,
+    IOC_REMAINDER,
+    POST_ONLY_WOULD_TAKE,
+    SELF_TRADE_PREVENTED,
+    Done,
+    Match,
+    Triggered,
+    WorkingOrder,
+    is_reached,
+)
 from kedge.simulation.orderbook import BACKGROUND, OrderBook, SelfTrade, Trade
 
 OWN: Final = "own"
@@ -120,18 +131,18 @@ class BookMatcher:
         """The book as the last bar left it; empty before the first."""
         return self._books.setdefault(instrument, OrderBook())
 
-    def arrive(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done]:
+    def arrive(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done | Triggered]:
         """Play the bar up to the print at which the last of the waiting orders enters. See `Matcher.arrive`.
 
         An order that arrives when its own print has been played enters at the next.
         """
-        waiting = [w.arrival_ts_ns for w in working if not w.is_resting and bar.ts_ns > w.arrival_ts_ns]
+        waiting = [w.arrival_ts_ns for w in working if not w.is_resting and not w.is_waiting and bar.ts_ns > w.arrival_ts_ns]
         if not waiting:
             return []
         begun = self._begin(bar)
         return self._play(begun, working, min(self.steps, max(begun.played, begun.entry(max(waiting))) + 1))
 
-    def match(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done]:
+    def match(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done | Triggered]:
         """Play the bar to its end. See `Matcher.match`; results carry the time of their print.
 
         Raises
@@ -142,6 +153,11 @@ class BookMatcher:
         results = self._play(self._begin(bar), working, self.steps)
         del self._begun[bar.instrument]
         return results
+
+    def taker_ticks(self, bar: BarClosed, side: Side, lots: int, at_ticks: int) -> int:
+        """The far touch of the background quoted around that price."""
+        touch_bid = at_ticks - self.spread_ticks // 2
+        return max(1, touch_bid + self.spread_ticks if side is Side.BUY else touch_bid)
 
     def forget(self, client_order_id: str) -> None:
         """Take a cancelled order out of the displayed book; the next bar is played from the orders it is given."""
@@ -187,7 +203,7 @@ class BookMatcher:
             self._begun[bar.instrument] = begun
         return begun
 
-    def _play(self, begun: _BarInPlay, working: Sequence[WorkingOrder], until: int) -> list[Match | Done]:
+    def _play(self, begun: _BarInPlay, working: Sequence[WorkingOrder], until: int) -> list[Match | Done | Triggered]:
         _check_working(begun.bar, working)
         playing = _Playing(self, begun, working)
         while begun.played < until:
@@ -217,13 +233,17 @@ class _Playing:
         self.rules, self.begun, self.book = rules, begun, rules.book(begun.bar.instrument)
         self.live = {w.order.client_order_id: w for w in eligible}
         self.leaves = {w.order.client_order_id: w.leaves_lots for w in eligible}
-        self.results: list[Match | Done] = []
+        self.results: list[Match | Done | Triggered] = []
 
     def print(self) -> None:
         """The next print. Its background is quoted only where somebody meets it, or at the bar's end for whoever looks."""
         k, at = self.begun.played, self.begun.prints[self.begun.played]
         bids, asks = self.reached(Side.BUY, at), self.reached(Side.SELL, at)
-        arrived = [w for w in self.live.values() if not w.is_resting and w.arrival_ts_ns <= at.ts_ns]
+        for w in self.live.values():
+            if w.is_waiting and w.arrival_ts_ns <= at.ts_ns and is_reached(w.order, at.price_ticks):
+                w.is_waiting = False
+                self.results.append(Triggered(w, at.ts_ns))
+        arrived = [w for w in self.live.values() if not w.is_resting and not w.is_waiting and w.arrival_ts_ns <= at.ts_ns]
         if not (bids or asks or arrived or k == self.rules.steps - 1):
             return
         quotes = self.rules.quotes(self.begun.bar, k, at.price_ticks)

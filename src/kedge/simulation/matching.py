@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from kedge.domain.events import BarClosed
-from kedge.domain.orders import Liquidity, OrderIntent
+from kedge.domain.orders import Liquidity, OrderIntent, Side
 
 IOC_REMAINDER: Final = "IOC_REMAINDER"
 """What a market or IOC order could not take at once is cancelled."""
@@ -41,6 +41,8 @@ class WorkingOrder:
         Not yet traded; the core lowers it when it books a `Match`.
     is_resting : bool
         The order has entered the market and stayed, so that it trades as maker from now on. A matcher sets it.
+    is_waiting : bool
+        The order is conditional and its trigger was not reached yet. A matcher clears it, with a `Triggered`.
     """
 
     order: OrderIntent
@@ -48,6 +50,7 @@ class WorkingOrder:
     arrival_ts_ns: int
     leaves_lots: int
     is_resting: bool = False
+    is_waiting: bool = False
 
 
 class Match(NamedTuple):
@@ -68,6 +71,18 @@ class Done(NamedTuple):
     ts_ns: int
 
 
+class Triggered(NamedTuple):
+    """The mark has reached the trigger of `working`: it enters the market at `ts_ns`."""
+
+    working: WorkingOrder
+    ts_ns: int
+
+
+def is_reached(order: OrderIntent, mark_ticks: int) -> bool:
+    """Whether a mark has reached the trigger of a conditional order."""
+    return mark_ticks >= order.trigger_ticks if order.trigger_rises else mark_ticks <= order.trigger_ticks
+
+
 class Matcher(Protocol):
     """Decides which working orders trade inside a bar."""
 
@@ -75,13 +90,13 @@ class Matcher(Protocol):
     def name(self) -> str:
         """'bar' or 'book'."""
 
-    def arrive(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done]:
+    def arrive(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done | Triggered]:
         """Let orders that have reached the venue enter the bar, as often as new ones come, before `match` plays the rest.
 
         Same arguments and answers as `match`. What is answered here is not answered again; an order not dealt with waits.
         """
 
-    def match(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done]:
+    def match(self, bar: BarClosed, working: Sequence[WorkingOrder]) -> list[Match | Done | Triggered]:
         """Play what is left of a bar against the instrument's live orders, given in arrival order.
 
         Returns
@@ -90,6 +105,9 @@ class Matcher(Protocol):
             In time order. An order is eligible when `bar.ts_ns > working.arrival_ts_ns`. `leaves_lots` is left alone (the
             core books), so the matcher keeps count of what it matched inside the call; it sets `is_resting` where an order stays.
         """
+
+    def taker_ticks(self, bar: BarClosed, side: Side, lots: int, at_ticks: int) -> int:
+        """What taking `lots` costs when the market stands at `at_ticks` inside the bar, whatever its capacity: for stops of positions."""
 
     def forget(self, client_order_id: str) -> None:
         """The core cancelled this order; drop whatever is remembered of it. An unknown id is no error."""

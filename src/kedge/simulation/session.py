@@ -12,7 +12,7 @@ from typing import cast
 
 from kedge.domain.errors import InvalidInput
 from kedge.domain.events import BarClosed, Event, FundingKnown, InstrumentChanged, RunEnded, TimerFired
-from kedge.domain.outputs import CancelSent, OrderSent, Output, TimerSet
+from kedge.domain.outputs import AmendSent, CancelSent, OrderSent, Output, StopWanted, TimerSet
 from kedge.simulation.exchange import ExchangeCore, FundingRate
 
 PENDING_MAX = 100_000
@@ -40,6 +40,7 @@ class Session:
         self._next_funding = 0
         self._tell_funding = tell_funding
         self._pending: list[tuple[int, int, Event]] = []
+        self._timers: dict[str, int] = {}
         self._sent = 0
         self._now_ns = 0
         self._stopped = ""
@@ -49,7 +50,7 @@ class Session:
         self._stopped = reason
 
     def send(self, outputs: Sequence[Output]) -> None:
-        """Carry out what the engine wants: orders and cancels to the venue, timers to the clock."""
+        """Carry out what the engine wants: orders, amends, cancels and stops to the venue, timers to the clock; one set again moves."""
         for output in outputs:
             kind = type(output)
             if kind is OrderSent:
@@ -59,7 +60,12 @@ class Session:
                 if report is not None:
                     self._push(report)
             elif kind is TimerSet:
+                self._timers[output.timer_id] = output.due_ts_ns  # type: ignore[union-attr]
                 self._push(TimerFired(output.due_ts_ns, output.timer_id))  # type: ignore[union-attr]
+            elif kind is AmendSent:
+                self._push(self._core.amend(output.client_order_id, output.qty_lots, output.limit_ticks, self._now_ns))  # type: ignore[union-attr]
+            elif kind is StopWanted:
+                self._push(self._core.set_stop(output.instrument, output.stop_ticks, self._now_ns))  # type: ignore[union-attr]
 
     def __iter__(self) -> Iterator[Event]:
         close_bars, fundings = self._core.close_bars, self._fundings
@@ -96,7 +102,7 @@ class Session:
                     self._push(report)
             if not self._pending or self._pending[0][0] >= close_ns:
                 return
-            yield self._pop()
+            yield from self._pop()
 
     def _change(self, event: Event) -> Iterator[Event]:
         yield from self._due(event.ts_ns)
@@ -107,13 +113,18 @@ class Session:
 
     def _due(self, until_ns: int) -> Iterator[Event]:
         while self._pending and self._pending[0][0] <= until_ns:
-            yield self._pop()
+            yield from self._pop()
 
-    def _pop(self) -> Event:
+    def _pop(self) -> Sequence[Event]:
+        """The next report or timer; nothing for a timer that was set anew."""
         ts_ns, _, event = heapq.heappop(self._pending)
+        if type(event) is TimerFired:
+            if self._timers.get(event.timer_id) != ts_ns:
+                return ()
+            del self._timers[event.timer_id]
         if ts_ns > self._now_ns:
             self._now_ns = ts_ns
-        return event
+        return (event,)
 
     def _push(self, event: Event) -> None:
         if len(self._pending) >= PENDING_MAX:

@@ -12,7 +12,9 @@ import pytest
 
 from kedge.domain.orders import ApprovedOrder, OrderIntent, Side
 from kedge.domain.units import E8
-from kedge.risk.gate import HALTING, PASSING, RULES, Gate, GateState, Refusal, duplicate_key
+from kedge.risk.gate import Gate
+from kedge.risk.gate_rules import HALTING, PASSING, RULES
+from kedge.risk.gate_state import GateState, Refusal, duplicate_key
 from kedge.risk.limits import Limits
 from kedge.risk.states import RiskState
 
@@ -47,6 +49,27 @@ def test_approval_carries_the_order_and_the_version_of_the_limits() -> None:
 def test_order_notional_at_the_limit_and_one_lot_beyond() -> None:  # C-RISK-01
     assert passes(check(order(lots=15_000)))  # 1,500 USDT, 15 % of 10,000
     assert refused(check(order(lots=15_001))) == ("ORDER_NOTIONAL", "1500.10", "1500.00")
+
+
+def test_the_least_that_the_venue_trades_may_always_leave_however_small_the_account_has_become() -> None:  # C-RISK-01
+    poor: dict[str, Any] = {"equity_e8": 5 * E8, "position_lots": 20}
+    assert passes(check(order(side=SELL, lots=1, reduce_only=True), **{**poor, "equity_e8": -E8}))
+    assert refused(check(order(side=SELL, lots=20, reduce_only=True), **poor))[0] == "ORDER_NOTIONAL"
+    assert refused(check(order(side=SELL, lots=1), **{**poor, "equity_e8": 0}))[0] == "ORDER_NOTIONAL"
+    assert refused(check(order(side=BUY, lots=1, reduce_only=True), **{**poor, "equity_e8": 0}))[0] == "ORDER_NOTIONAL"
+
+
+def test_taking_risk_off_is_no_quoting_but_keeps_to_the_message_rate() -> None:  # C-RISK-06
+    recent = GateState()
+    for n in range(250):
+        recent.note_message(T0 - 250 * S + n * S)
+    at: dict[str, Any] = {"ts_ns": T0, "position_lots": 1_000}
+    out = order(side=SELL, lots=1_000, reduce_only=True)
+    assert refused(check(out, recent=recent, **at))[0] == "ORDER_TO_TRADE"
+    assert passes(check(out, recent=recent, state=RiskState.REDUCE_ONLY, **at))
+    for _ in range(60):
+        recent.note_message(T0)
+    assert refused(check(out, recent=recent, state=RiskState.REDUCE_ONLY, **at))[0] == "MESSAGE_RATE"
 
 
 def test_a_buy_is_valued_at_the_higher_of_limit_and_mark_a_sale_at_the_mark() -> None:  # C-RISK-01

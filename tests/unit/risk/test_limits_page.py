@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from kedge.risk.gate import RULES
+from kedge.risk.gate_rules import RULES
 from kedge.strategy.base import MODEL_VETOES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
