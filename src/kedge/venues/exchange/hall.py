@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kedge.domain.instrument import Instrument
+from kedge.simulation.faults_armed import FrameFate
 from kedge.simulation.venue import Venue
-from kedge.simulation.venue_types import Change
+from kedge.simulation.venue_types import BookSnapshot, Change
 from kedge.venues.exchange.texts import Grid
 
 Listener = Callable[[Sequence[Change]], None]
@@ -64,7 +65,17 @@ class Hall:
 
     def publish(self) -> None:
         """Hand out what changed since the last call."""
-        changes = self.venue.drain()
+        self._hand_out(self.venue.drain())
+
+    def frame_fate(self, symbol: str) -> FrameFate:
+        """What happens to one change of a book stream: it passes."""
+        return FrameFate.PASS
+
+    def shown_book(self, symbol: str, levels: int) -> BookSnapshot:
+        """A book as its streams show it: as it stands."""
+        return self.venue.depth(self.instruments[symbol].instrument_id, levels)
+
+    def _hand_out(self, changes: Sequence[Change]) -> None:
         if changes:
             for listener in self._listeners:
                 listener(changes)

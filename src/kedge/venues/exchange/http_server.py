@@ -22,7 +22,7 @@ from kedge.venues.exchange.auth import check_permission, check_request
 from kedge.venues.exchange.codes import Code
 from kedge.venues.exchange.envelope import answer, decode_object
 from kedge.venues.exchange.hall import Hall
-from kedge.venues.exchange.http_server_reply import TEXT, DroppedReply, WireReply
+from kedge.venues.exchange.http_server_reply import TEXT, DroppedReply, HungReply, WireReply
 from kedge.venues.exchange.rate_limits import AddressLimits, Allowance, RateLimits
 from kedge.venues.exchange.routes import ApiError, Call, Result, Route
 from kedge.venues.exchange.routes_params import RefusedCall
@@ -38,11 +38,17 @@ PathHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Fate(NamedTuple):
-    """What a test does to one request: refuse it unheard with `error`, or carry it out and then `drop` or delay the answer."""
+    """What a test does to one request: refuse it unheard with `error`, or carry it out and then `drop`, delay or `hang` the answer.
+
+    On the trade socket an answer may also be `doubled`, or be `overtaken` by the next one.
+    """
 
     error: ApiError | None = None
     drop: bool = False
     delay_s: float = 0.0
+    hang: bool = False
+    doubled: bool = False
+    overtaken: bool = False
 
 
 Meddler = Callable[[Route, Call], Fate | None]
@@ -161,6 +167,8 @@ class HttpServer:
             await asyncio.sleep(fate.delay_s)
         if fate is not None and fate.drop:
             return DroppedReply()
+        if fate is not None and fate.hang:
+            return HungReply()
         return self._reply(outcome, hall.clock.wall_ns(), route.message, allowance)
 
     def _allow(self, route: Route, account: str, params: dict[str, Any], wall_ns: int) -> Allowance | None:

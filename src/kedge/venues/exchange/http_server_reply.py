@@ -5,6 +5,7 @@ The server answers thousands of small requests a second on one core; headers are
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ TEXT: Final = b"text/plain; charset=utf-8"
 
 UNSENT_MAX: Final = 8 * 1024 * 1024
 """Bytes a client may leave unread before its connection is cut."""
+
+GONE_S: Final = 0.05
+"""How often a connection that is never answered is looked at, whether its client has gone."""
 
 _STATUS: Final = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
@@ -71,3 +75,19 @@ class DroppedReply(web.StreamResponse):
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError("the answer was dropped on purpose")
+
+
+class HungReply(web.StreamResponse):
+    """No answer at all, on a connection that stays until its client gives up."""
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        """Wait for the client to go.
+
+        Raises
+        ------
+        ConnectionResetError
+            Always, once it has.
+        """
+        while request.transport is not None and not request.transport.is_closing():
+            await asyncio.sleep(GONE_S)
+        raise ConnectionResetError("the client has gone without an answer, on purpose")

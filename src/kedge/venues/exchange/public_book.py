@@ -2,6 +2,7 @@
 
 Rules: a frame goes out as soon as its pace allows, and the last change is never kept back for longer than that. Depth 1 sends
 snapshots only, and the last one again after three silent seconds. A delta names both sides and deletes only what was shown.
+Faults to order strike deltas, as all followers of the topic hear them; a snapshot always comes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from kedge.domain.instrument import InstrumentId
 from kedge.domain.units import NS_PER_MS
+from kedge.simulation.faults_armed import FrameFate
+from kedge.simulation.faults_wire import FrameLine
 from kedge.simulation.venue_depth import DepthFrame, DepthStream
 from kedge.simulation.venue_types import PriceLevel
 from kedge.venues.exchange.frames import text_frame
@@ -39,8 +41,8 @@ class BookStream:
         self.topic = f"orderbook.{levels}.{symbol}"
         self._hall, self._audience, self._grid, self._now_s = hall, audience, grid, now_s
         self._symbol, self._levels = symbol, levels
-        self._instrument: InstrumentId = hall.instruments[symbol].instrument_id
         self._depth = DepthStream(levels)
+        self._line: FrameLine[bytes] = FrameLine()
         self._pace_s = PACE_S[levels] / hall.speed
         self._told_s = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
@@ -57,25 +59,27 @@ class BookStream:
 
     def tell(self) -> None:
         """Send what changed since the last frame, if anything did."""
-        book = self._hall.venue.depth(self._instrument, self._levels)
+        book = self._hall.shown_book(self._symbol, self._levels)
         frame = self._depth.follow(book)
         if frame is None:
             return
         if self._levels == 1 and not frame.is_snapshot:
             frame = self._depth.snapshot(book)
         self._told_s = self._now_s()
-        self._audience.write(self.topic, self._encode(frame))
+        fate = FrameFate.PASS if frame.is_snapshot else self._hall.frame_fate(self._symbol)
+        for text in self._line.send(self._encode(frame), fate):
+            self._audience.write(self.topic, text)
 
     def snapshot(self) -> bytes:
         """The first frame of a follower who joins now; the others are told first, so that all stand at the same update."""
         self.tell()
-        return self._encode(self._depth.snapshot(self._hall.venue.depth(self._instrument, self._levels)))
+        return self._encode(self._depth.snapshot(self._hall.shown_book(self._symbol, self._levels)))
 
     def repeat(self, now_s: float) -> None:
         """Say depth 1 again when it has been silent for long."""
         if self._levels == 1 and now_s - self._told_s >= REPEAT_S:
             self._told_s = now_s
-            frame = self._depth.snapshot(self._hall.venue.depth(self._instrument, 1))
+            frame = self._depth.snapshot(self._hall.shown_book(self._symbol, 1))
             self._audience.write(self.topic, self._encode(frame))
 
     def end(self) -> None:

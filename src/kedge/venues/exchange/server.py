@@ -12,7 +12,7 @@ from kedge.venues.exchange.api_keys import ApiKeys
 from kedge.venues.exchange.clocks import HandClock, PlayClock, WallVenueClock
 from kedge.venues.exchange.control import Control
 from kedge.venues.exchange.faults import Faults
-from kedge.venues.exchange.faults_http import FAULTS_PATH, FaultyHttpServer, faults_handler
+from kedge.venues.exchange.faults_http import FAULTS_PATH, FaultDesk, FaultyHttpServer, refuse_faults
 from kedge.venues.exchange.hall import Hall
 from kedge.venues.exchange.http_server import HttpServer, PathHandler
 from kedge.venues.exchange.market_api import market_routes
@@ -130,8 +130,7 @@ class ExchangeServer:
         paths: dict[str, PathHandler] = {**self._sockets.handlers}
         paths[STATUS_PATH] = status_handler(self.status)
         paths[CONTROL_PATH] = self._control.handle
-        if self._faults is not None:
-            paths[FAULTS_PATH] = faults_handler(self._faults, self._cut, self._skew)
+        paths[FAULTS_PATH] = refuse_faults if self._faults is None else FaultDesk(self._faults, self._cut, self._skew).handle
         return paths
 
     async def _cut(self, stream: str, account: str) -> int:

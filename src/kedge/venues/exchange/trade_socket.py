@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple, Protocol
 
 from kedge.domain.units import NS_PER_MS, NS_PER_S
+from kedge.simulation.faults_armed import Arrival
 from kedge.venues.exchange import order_ops
 from kedge.venues.exchange.api_keys import ApiKey, ApiKeys
 from kedge.venues.exchange.auth import check_expires, check_permission, check_window
@@ -32,13 +33,17 @@ REQUEST_ID_MAX: Final = 36
 _log: Final = logging.getLogger("kedge.exchange.sockets")
 
 _NOT_AUTHORIZED: Final = ApiError(Code.API_KEY, "Request not authorized")
+_UNTOUCHED: Final = Fate()
 _BAD_ARGS: Final = ApiError.parameter("params error: args must hold exactly one object")
 _BAD_REQUEST_ID: Final = ApiError.parameter(f"params error: reqId must be a text of at most {REQUEST_ID_MAX} characters")
 _BAD_HEADER: Final = ApiError.parameter("params error: header must be an object with X-BAPI-TIMESTAMP")
 
 
 class Meddler(Protocol):
-    """Faults to order, asked for every request that passed all checks."""
+    """Faults to order, asked for every request that passed all checks, and on its arrival."""
+
+    def arrival(self, path: str, account: str) -> Arrival | None:
+        """What happens to a request before it is looked at."""
 
     def fate(self, path: str, account: str) -> Fate | None:
         """What happens to a request."""
@@ -83,12 +88,13 @@ class _Tally:
 
 
 class _Session:
-    """What is remembered of one connection: the request ids it used lately, and how often it and its address asked."""
+    """What is remembered of one connection: the request ids it used lately, how often it and its address asked, overtaken answers."""
 
-    __slots__ = ("ids", "own", "address")
+    __slots__ = ("ids", "own", "address", "overtaken")
 
     def __init__(self, own: _Tally, address: _Tally) -> None:
         self.ids: dict[str, None] = {}
+        self.overtaken: list[bytes] = []
         self.own, self.address = own, address
 
 
@@ -118,23 +124,43 @@ class TradeSocket:
         if found is None:
             link.write(self._other(link, op, request))
             return
-        outcome, allowance, delay_s = self._serve(link, found, request)
-        if delay_s:
-            await asyncio.sleep(delay_s)
-        if outcome is None:
-            link.cut("the answer was dropped on purpose")
+        if not await self._arrives(link, found.path):
             return
-        answer = self._answer(link, str(op), request.get("reqId"), outcome, allowance)
-        if self._settings.answer_delay_s:
-            asyncio.get_running_loop().call_later(self._settings.answer_delay_s, link.write, answer)
-        else:
-            link.write(answer)
+        outcome, allowance, fate = self._serve(link, found, request)
+        if fate.delay_s:
+            await asyncio.sleep(fate.delay_s)
+        if fate.drop:
+            link.cut("the answer was dropped on purpose")
+        elif not fate.hang:
+            self._send(link, self._answer(link, str(op), request.get("reqId"), outcome, allowance), fate)
 
     def end(self, link: Link) -> None:
         """The connection is gone."""
         self._sessions.pop(link, None)
         if not any(other.ip == link.ip for other in self._sessions):
             self._addresses.pop(link.ip, None)
+
+    async def _arrives(self, link: Link, path: str) -> bool:
+        """Let a request take its time; False when it is lost on the way."""
+        arrival = self._meddler.arrival(path, link.account) if self._meddler is not None else None
+        if arrival is not None and arrival.delay_ms:
+            await asyncio.sleep(arrival.delay_ms / 1_000)
+        return arrival is None or not arrival.is_lost
+
+    def _send(self, link: Link, answer: bytes, fate: Fate) -> None:
+        """Write an answer when its time has come, and those that it overtakes after it."""
+        session = self._sessions.get(link)
+        if session is not None and fate.overtaken:
+            session.overtaken.append(answer)
+            return
+        frames = answer * 2 if fate.doubled else answer
+        if session is not None and session.overtaken:
+            frames += b"".join(session.overtaken)
+            session.overtaken.clear()
+        if self._settings.answer_delay_s:
+            asyncio.get_running_loop().call_later(self._settings.answer_delay_s, link.write, frames)
+        else:
+            link.write(frames)
 
     # --- everything but orders -------------------------------------------------------------------------------------------
 
@@ -167,28 +193,26 @@ class TradeSocket:
 
     # --- orders ----------------------------------------------------------------------------------------------------------
 
-    def _serve(self, link: Link, op: _Op, request: dict[str, Any]) -> tuple[bytes | Reply | ApiError | None, Allowance | None, float]:
-        """What is answered (None for nothing), what of the budget is left, and how many seconds the answer waits."""
+    def _serve(self, link: Link, op: _Op, request: dict[str, Any]) -> tuple[bytes | Reply | ApiError, Allowance | None, Fate]:
+        """What is answered, what of the budget is left, and what happens to the answer."""
         wall_ns = self._hall.clock.wall_ns()
         refusal = self._session_refusal(link, request, wall_ns) or self._request_refusal(link.key, request, wall_ns)
         if refusal is not None:
-            return refusal, None, 0.0
+            return refusal, None, _UNTOUCHED
         args = request.get("args")
         if not isinstance(args, list) or len(args) != 1 or not isinstance(args[0], dict):
-            return _BAD_ARGS, None, 0.0
+            return _BAD_ARGS, None, _UNTOUCHED
         params: dict[str, Any] = args[0]
         allowance, allowed = self._take(link.account, op, params, wall_ns)
         if allowance is not None and not allowance.ok:
-            return ApiError(Code.TOO_MANY_VISITS), allowance, 0.0
-        fate = self._meddler.fate(op.path, link.account) if self._meddler is not None else None
-        if fate is not None and fate.error is not None:
-            return fate.error, allowance, 0.0
-        outcome: bytes | Reply | ApiError | None = self._run(link.account, op, params, allowed)
+            return ApiError(Code.TOO_MANY_VISITS), allowance, _UNTOUCHED
+        fate = (self._meddler.fate(op.path, link.account) if self._meddler is not None else None) or _UNTOUCHED
+        if fate.error is not None:
+            return fate.error, allowance, _UNTOUCHED
+        outcome: bytes | Reply | ApiError = self._run(link.account, op, params, allowed)
         if self._meddler is not None and not isinstance(outcome, ApiError):
             outcome = self._meddler.answer_instead(op.path, link.account) or outcome
-        if fate is None:
-            return outcome, allowance, 0.0
-        return (None if fate.drop else outcome), allowance, fate.delay_s
+        return outcome, allowance, fate
 
     def _session_refusal(self, link: Link, request: dict[str, Any], wall_ns: int) -> ApiError | None:
         """Whether this connection may ask at all, and with this request id."""

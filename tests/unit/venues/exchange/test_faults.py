@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ from tests.unit.venues.exchange.played_market import ACCOUNT, run
 
 from kedge.domain.orders import OrderKind, Side
 from kedge.domain.units import E8
+from kedge.simulation.faults import Fault
 from kedge.simulation.venue import Venue
 from kedge.simulation.venue_types import (
     BookDelta,
@@ -33,10 +36,12 @@ from kedge.simulation.venue_types import (
 )
 from kedge.venues.exchange.api_keys import ApiKeys
 from kedge.venues.exchange.clocks import HandClock
-from kedge.venues.exchange.faults import Fault, Faults, FaultyHall
-from kedge.venues.exchange.faults_http import FAULTS_PATH, FaultyHttpServer, faults_handler
+from kedge.venues.exchange.faults import Faults, FaultyHall
+from kedge.venues.exchange.faults_http import FAULTS_PATH, FaultDesk, FaultyHttpServer
+from kedge.venues.exchange.public_book import BookStream
 from kedge.venues.exchange.rate_limits import RateLimits
 from kedge.venues.exchange.routes import Call, Result, Route
+from kedge.venues.exchange.subscriptions import Audience
 
 CREATE, TIME = "/v5/order/create", "/v5/market/time"
 
@@ -91,7 +96,7 @@ class Bench:
             ("POST", CREATE): Route("POST", CREATE, create, public=True),
             ("GET", TIME): Route("GET", TIME, now, public=True),
         }
-        paths = {FAULTS_PATH: faults_handler(self.faults, self._cut, self._skew)}
+        paths = {FAULTS_PATH: FaultDesk(self.faults, self._cut, self._skew).handle}
         server = FaultyHttpServer(self.hall, ApiKeys(), RateLimits(), routes, paths=paths, faults=self.faults)
         port = await server.start("127.0.0.1", 0)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -164,6 +169,111 @@ def test_a_delayed_reply_comes_after_others_that_were_asked_later() -> None:
             assert (await slow)["result"] == {"placed": 1}
 
     run(main())
+
+
+def test_an_answer_that_hangs_belongs_to_an_order_that_stands_and_comes_never() -> None:
+    async def main() -> None:
+        bench = Bench()
+        async with bench.serving() as session:
+            await arm(session, fault="hang_reply")
+            hung = asyncio.create_task(order(session))
+            while not bench.placed:
+                await asyncio.sleep(0.001)
+            assert (await order(session))["result"] == {"placed": 2}
+            done, _ = await asyncio.wait([hung], timeout=0.1)
+            assert not done
+            hung.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await hung
+
+    run(main())
+
+
+def test_a_lost_request_does_nothing_and_a_late_one_is_carried_out_later() -> None:
+    async def main() -> None:
+        bench = Bench()
+        async with bench.serving() as session:
+            await arm(session, fault="lose_request")
+            with pytest.raises(aiohttp.ClientError):
+                await order(session)
+            assert bench.placed == 0
+            await arm(session, fault="delay_request", ms=150)
+            late = asyncio.create_task(order(session))
+            while not bench.faults.shown()["done"].get("delay_request"):
+                await asyncio.sleep(0.001)
+            assert (await order(session))["result"] == {"placed": 1}
+            assert (await late)["result"] == {"placed": 2}
+
+    run(main())
+
+
+def test_a_scheduled_fault_begins_by_itself_and_a_skew_ends_by_itself() -> None:
+    async def main() -> None:
+        bench = Bench()
+        async with bench.serving() as session:
+            told = await arm(session, fault="cut", stream="public", after_ms=40)
+            assert [one["fault"] for one in told["scheduled"]] == ["cut"]
+            await arm(session, fault="clock_skew", ms=9_000, after_ms=20, for_ms=60)
+            assert (bench.cuts, bench.clock.skew_ns) == ([], 0)
+            while not bench.cuts:
+                await asyncio.sleep(0.002)
+            assert bench.cuts == [("public", "")]
+            while bench.clock.skew_ns:
+                await asyncio.sleep(0.002)
+            assert bench.faults.shown()["done"] == {"cut": 1, "clock_skew": 1}
+
+    run(main())
+
+
+def test_what_is_scheduled_and_cleared_never_begins() -> None:
+    async def main() -> None:
+        bench = Bench()
+        async with bench.serving() as session:
+            await arm(session, fault="cut", after_ms=30)
+            async with session.delete(FAULTS_PATH):
+                pass
+            await asyncio.sleep(0.06)
+            assert bench.cuts == []
+
+    run(main())
+
+
+def test_a_crossed_book_is_shown_to_streams_and_not_to_those_who_ask() -> None:
+    bench = Bench()
+    symbol = next(iter(bench.hall.instruments))
+    straight = bench.hall.shown_book(symbol, 5)
+    bench.faults.arm(Fault(fault="crossed_book", ms=60_000, symbol=symbol))
+    crossed = bench.hall.shown_book(symbol, 5)
+    assert crossed.bids[0][0] > crossed.asks[0][0] == straight.asks[0][0]
+    assert bench.venue.depth(AAA, 5) == straight
+    bench.faults.clear()
+    assert bench.hall.shown_book(symbol, 5) == straight
+
+
+class Ears(Audience):
+    """Followers of every topic, who keep what they hear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[dict[str, Any]] = []
+
+    def write(self, topic: str, frame: bytes) -> None:
+        self.heard.append(json.loads(frame[frame.index(b"{") :]))
+
+
+def test_changes_of_a_book_stream_are_dropped_doubled_and_turned_round_and_snapshots_come() -> None:
+    bench = Bench()
+    symbol, ears = next(iter(bench.hall.instruments)), Ears()
+    stream = BookStream(bench.hall, ears, symbol, 50, bench.hall.grids[AAA], itertools.count().__next__)
+    assert b'"u":1' in stream.snapshot()
+    kinds = ("drop_book", "duplicate_book", "reorder_book")
+    for n, kind in enumerate((None, *kinds, None)):
+        if kind is not None:
+            bench.faults.arm(Fault(fault=kind, symbol=symbol))  # type: ignore[arg-type]
+        bench.set_price(1_001 + n)
+        stream.tell()
+    assert [frame["data"]["u"] for frame in ears.heard] == [1, 2, 4, 4, 6, 5]
+    assert bench.faults.shown()["done"] == dict.fromkeys(kinds, 1)
 
 
 def test_a_fault_hits_only_the_path_and_account_it_names() -> None:
@@ -248,7 +358,7 @@ def test_an_order_for_a_fault_that_makes_no_sense_is_refused(body: str) -> None:
         async with bench.serving() as session, session.post(FAULTS_PATH, data=body) as answer:
             assert answer.status == 400
             assert "no such fault" in (await answer.json())["error"]
-            assert bench.faults.shown() == {"armed": [], "lasting_ms": {}, "done": {}}
+            assert bench.faults.shown() == {"armed": [], "scheduled": [], "lasting_ms": {}, "skew_ms": 0, "done": {}}
 
     run(main())
 

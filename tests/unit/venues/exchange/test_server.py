@@ -162,6 +162,7 @@ def test_faults_are_out_of_reach_unless_asked_for() -> None:
     async def main() -> None:
         async with serving(make_server(walk(1, 2, (BTC,)))) as session, session.get("/kedge/faults") as answer:
             assert answer.status == 404
+            assert (await answer.json())["fix"] == "start it again with --faults"
 
     run(main())
 

@@ -10,6 +10,7 @@ from tests.unit.venues.exchange.socket_room import KEY, OTHER_KEY, OWNER, TRADE,
 
 from kedge.domain.orders import Side
 from kedge.domain.units import NS_PER_S
+from kedge.simulation.faults_armed import Arrival
 from kedge.venues.exchange.api_keys import ApiKey
 from kedge.venues.exchange.codes import Code
 from kedge.venues.exchange.http_server import Fate
@@ -306,9 +307,12 @@ def test_sessions_and_addresses_have_paces_of_their_own() -> None:
 class Mood:
     """Faults as a test orders them."""
 
-    def __init__(self, fate: Fate | None = None, instead: ApiError | None = None) -> None:
-        self._fate, self._instead = fate, instead
+    def __init__(self, fate: Fate | None = None, instead: ApiError | None = None, arrival: Arrival | None = None) -> None:
+        self._fate, self._instead, self._arrival = fate, instead, arrival
         self.asked: list[tuple[str, str]] = []
+
+    def arrival(self, path: str, account: str) -> Arrival | None:
+        return self._arrival
 
     def fate(self, path: str, account: str) -> Fate | None:
         self.asked.append((path, account))
@@ -360,6 +364,59 @@ def test_a_delayed_answer_delays_those_behind_it_and_no_other_client() -> None:
         assert [(await slow.next())["reqId"] for _ in range(2)] == ["1", "2"]
 
     in_room(body, meddler=Mood(Fate(delay_s=0.05)))
+
+
+def test_an_answer_may_never_come_on_a_connection_that_stays() -> None:
+    mood = Mood(Fate(hang=True))
+
+    async def body(room: Room) -> None:
+        client = await room.trade()
+        await client.send(request(ORDER, req_id="hung"))
+        assert (await client.ask({"op": "ping"}))["op"] == "pong"
+        assert len(room.venue.open_orders(OWNER).rows) == 1
+
+    in_room(body, meddler=mood)
+
+
+def test_an_answer_may_come_twice() -> None:
+    async def body(room: Room) -> None:
+        client = await room.trade()
+        await client.send(request(ORDER, req_id="1"))
+        first, second = await client.next(), await client.next()
+        assert first == second
+        assert (first["reqId"], first["retCode"]) == ("1", 0)
+
+    in_room(body, meddler=Mood(Fate(doubled=True)))
+
+
+def test_an_overtaken_answer_comes_after_the_next_one() -> None:
+    mood = Mood(Fate(overtaken=True))
+
+    async def body(room: Room) -> None:
+        client = await room.trade()
+        await client.send(request(ORDER, req_id="1"))
+        await client.ask({"op": "ping"})
+        mood._fate = None
+        await client.send(request(ORDER, req_id="2"))
+        assert [(await client.next())["reqId"] for _ in range(2)] == ["2", "1"]
+        assert len(room.venue.open_orders(OWNER).rows) == 2
+
+    in_room(body, meddler=mood)
+
+
+def test_a_request_may_be_lost_or_late_on_its_way() -> None:
+    mood = Mood(arrival=Arrival(is_lost=True))
+
+    async def body(room: Room) -> None:
+        client = await room.trade()
+        await client.send(request(ORDER, req_id="1"))
+        assert (await client.ask({"op": "ping"}))["op"] == "pong"
+        assert room.venue.open_orders(OWNER).rows == []
+        mood._arrival = Arrival(delay_ms=30)
+        assert await code_of(client, request(ORDER, req_id="2")) == 0
+        assert len(room.venue.open_orders(OWNER).rows) == 1
+
+    in_room(body, meddler=mood)
 
 
 def test_an_operation_that_breaks_is_told_as_unknown_and_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
