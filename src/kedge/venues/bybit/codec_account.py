@@ -115,3 +115,98 @@ class DcpInfos(Row, frozen=True, kw_only=True, gc=False):
     """The result of the disconnect protection query."""
 
     dcp_infos: tuple[DcpInfo, ...] = ()
+
+
+class SymbolInfoData(Row, frozen=True, kw_only=True, gc=False):
+    """The leverage of one position of a contract."""
+
+    symbol: str
+    leverage: str
+    position_idx: int = 0
+
+
+class UserSettings(Row, frozen=True, kw_only=True, gc=False):
+    """Switches of the account: `lpa_perp` moves a futures limit price beyond its bound to the bound instead of refusing it."""
+
+    lpa_spot: bool | None = None
+    lpa_perp: bool | None = None
+    delta_enable: bool | None = None
+
+
+class CoinBalance(Row, frozen=True, kw_only=True, gc=False):
+    """One coin of one of the owner's accounts."""
+
+    coin: str
+    wallet_balance: str
+    transfer_balance: str | None = None
+    bonus: str | None = None
+
+
+class CoinBalances(Row, frozen=True, kw_only=True, gc=False):
+    """The result of the balances query."""
+
+    account_type: str
+    balance: tuple[CoinBalance, ...] = ()
+    member_id: str | None = None
+
+
+class ChainRow(Row, frozen=True, kw_only=True, gc=False):
+    """One chain of a coin."""
+
+    chain: str
+    chain_type: str = ""
+    confirmation: str | None = None
+    withdraw_fee: str | None = None
+    deposit_min: str | None = None
+    withdraw_min: str | None = None
+    chain_deposit: str | None = None
+    chain_withdraw: str | None = None
+    contract_address: str = ""
+
+
+class CoinRow(Row, frozen=True, kw_only=True, gc=False):
+    """A coin with its chains."""
+
+    coin: str
+    name: str = ""
+    remain_amount: str | None = None
+    chains: tuple[ChainRow, ...] = ()
+
+
+class CoinQuery(Row, frozen=True, kw_only=True, gc=False):
+    """The result of the coin query."""
+
+    rows: tuple[CoinRow, ...] = ()
+
+
+class Withdrawable(Row, frozen=True, kw_only=True, gc=False):
+    """What could be withdrawn, in dollars and by account; the accounts' own members are kept as they come."""
+
+    limit_amount_usd: str | None = None
+    withdrawable_amount: dict[str, dict[str, str]] = {}
+
+
+class Transferable(Row, frozen=True, kw_only=True, gc=False):
+    """What could be transferred, of the first coin and by coin."""
+
+    available_withdrawal: str | None = None
+    available_withdrawal_map: dict[str, str] = {}
+
+
+class AccountRatioData(Row, frozen=True, kw_only=True, gc=False):
+    """Shares of accounts that are long and short, as fractions."""
+
+    symbol: str
+    buy_ratio: str
+    sell_ratio: str
+    timestamp_ms: int = msgspec.field(name="timestamp")
+
+
+class PreCheckData(Row, frozen=True, kw_only=True, gc=False):
+    """Initial and maintenance margin rates of the account in 1e-4, before an order and as if it had been taken."""
+
+    pre_imr_e4: int = msgspec.field(name="preImrE4")
+    pre_mmr_e4: int = msgspec.field(name="preMmrE4")
+    post_imr_e4: int = msgspec.field(name="postImrE4")
+    post_mmr_e4: int = msgspec.field(name="postMmrE4")
+    order_link_id: str = ""

@@ -48,10 +48,12 @@ IP_BAN_CODES: Final = frozenset({10018})
 DUPLICATE_ID_CODES: Final = frozenset({110072, 170141})
 GONE_CODES: Final = frozenset({110001, 110008, 110010, 170139, 170142, 170143, 170213})
 
+# Of settings: an order that is answered so was not understood, and nobody knows what became of it.
 _ALREADY: Final = frozenset({20001, 34040, 110025, 110026, 110027, 110043})
 _RETRY: Final = frozenset({-1, 110063, 110079, 131001, 131003})
 _AMBIGUOUS: Final = frozenset(
     {429, 10000, 10014, 10016, 10019, 10403, 10429, 20003, 20006, 40004, 170001, 170005, 170007, 170032, 170146, 170147, 500000}
+    | {30034, 30035, 130035, 130150}  # older interfaces; another client repeats them, so their meaning stays open for us
 )
 _FATAL: Final = frozenset(
     {
@@ -99,6 +101,18 @@ FIXES: Final[dict[int, str]] = {
     10029: "add the symbol to the key's list",
     33004: "the key has expired: make a new one and store it",
     -2015: "the key has expired: make a new one and store it",
+    10017: "the address serves another interface than v5, or this client is out of date: check the venue's address",
+    100028: "this client asked for what unified accounts do not have: report a defect",
+    110066: "the venue does not let this account trade now: read its notices, ask its support",
+    110124: "the account is in its cooling-off time: wait until it ends, or ask the venue",
+    110132: "the venue does not offer this contract in the account's region: trade another",
+    131004: "complete the identity check the venue asks for",
+}
+HTTP_FIXES: Final = {
+    "HTTP_400": "the request was malformed: report a defect",
+    "HTTP_401": "check that key and secret belong together and to this host",
+    "HTTP_404": "check the venue's address; a category may also be closed to the account's mode",
+    "HTTP_405": "the request was malformed: report a defect",
 }
 
 
@@ -110,7 +124,7 @@ def reaction(code: int, operation: Operation, message: str = "") -> Reaction:
         return Reaction.CLOCK
     if code in LIMIT_CODES:
         return Reaction.LIMITED if operation is Operation.READ else Reaction.AMBIGUOUS
-    if code in _ALREADY or (code in DUPLICATE_ID_CODES and operation is Operation.CREATE):
+    if (code in _ALREADY and operation is Operation.SET) or (code in DUPLICATE_ID_CODES and operation is Operation.CREATE):
         return Reaction.ALREADY
     if code == 10001 and operation is Operation.AMEND and _UNCHANGED_TEXT in message:
         return Reaction.ALREADY
@@ -147,6 +161,10 @@ def http_reaction(status: int, operation: Operation) -> Reaction:
     return Reaction.RETRY if operation is Operation.READ else Reaction.AMBIGUOUS
 
 
-def fix_for(code: int) -> str:
-    """What a person can do about a fatal code."""
-    return FIXES.get(code, "see the venue's list of error codes, mend the cause and start again")
+def fix_for(code: int | str) -> str:
+    """What a person can do about a fatal code or HTTP status (`HTTP_401`)."""
+    text = str(code)
+    if text in HTTP_FIXES:
+        return HTTP_FIXES[text]
+    number = int(text) if text.removeprefix("-").isdigit() else 0
+    return FIXES.get(number, "see the venue's list of error codes, mend the cause and start again")

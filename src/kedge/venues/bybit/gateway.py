@@ -7,24 +7,23 @@ the room kept for them; ambiguity is `Unanswered`, never a refusal.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from kedge.domain.errors import VenueUnavailable
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, OrderIntent
-from kedge.domain.units import NS_PER_MS, NS_PER_S
 from kedge.domain.venue import Answer, Refused
 from kedge.venues.bybit import rest_endpoints as ends
 from kedge.venues.bybit.codec import Envelope, TradeReply, encode
-from kedge.venues.bybit.codes import IP_BAN_CODES, LIMIT_CODES, Operation, Reaction, is_known, reaction
-from kedge.venues.bybit.gateway_bodies import CATEGORY, SELF_TRADE, amend_body, cancel_body, create_body, create_fields
+from kedge.venues.bybit.codes import Operation, Reaction, is_known, reaction
+from kedge.venues.bybit.gateway_bodies import CATEGORY, SELF_TRADE, amend_fields, cancel_body, create_body, create_fields
+from kedge.venues.bybit.http import header_number
 from kedge.venues.bybit.instruments import symbol_of
-from kedge.venues.bybit.limits import Priority
+from kedge.venues.bybit.limits import Priority, Request, Ticket
+from kedge.venues.bybit.limits_queue import NoRoom
 from kedge.venues.bybit.mapping import UnknownSymbol, record_of
-from kedge.venues.bybit.rest_calls import PATIENCE_NS, Caller
+from kedge.venues.bybit.rest_calls import Caller
 from kedge.venues.bybit.rest_endpoints import Endpoint
 from kedge.venues.bybit.rest_outcome import NO_ROOM, Outcome, Permitted, order_answer, unpermitted
 from kedge.venues.bybit.rest_trade import BATCH_MAX, batch_answers
@@ -39,6 +38,7 @@ _OPS: Final = {
     ends.AMEND.path: "order.amend",
     ends.CANCEL.path: "order.cancel",
     ends.CREATE_BATCH.path: "order.create-batch",
+    ends.AMEND_BATCH.path: "order.amend-batch",
     ends.CANCEL_BATCH.path: "order.cancel-batch",
 }
 
@@ -82,19 +82,40 @@ class OrderGateway:
         return order_answer(await self.send(ends.CANCEL, body, Priority.EXIT), ends.CANCEL)
 
     async def amend(
-        self, instrument: InstrumentId, client_order_id: str, *, qty_lots: int | None = None, limit_ticks: int | None = None
+        self,
+        instrument: InstrumentId,
+        client_order_id: str,
+        *,
+        qty_lots: int | None = None,
+        limit_ticks: int | None = None,
+        trigger_ticks: int | None = None,
+        is_permitted: Permitted | None = None,
     ) -> Answer:
-        """Change a resting order's whole quantity or limit; None leaves it."""
-        record = record_of(symbol_of(instrument), self._records)
-        body = amend_body(record, client_order_id, qty_lots=qty_lots, limit_ticks=limit_ticks)
-        return order_answer(await self.send(ends.AMEND, body, Priority.TRADE), ends.AMEND)
+        """Ask for another whole quantity, limit or trigger of a resting order; None leaves it. One that changes nothing is not sent."""
+        wanted = [number for number in (qty_lots, limit_ticks, trigger_ticks) if number is not None]
+        if not wanted or min(wanted) < 1:
+            return Refused("IMPOSSIBLE_AMEND", f"qty {qty_lots}, limit {limit_ticks}, trigger {trigger_ticks}: at least one, all positive")
+        try:
+            record = record_of(symbol_of(instrument), self._records)
+        except UnknownSymbol as error:
+            return Refused("UNKNOWN_INSTRUMENT", error.what)
+        fields = amend_fields(record, client_order_id, qty_lots=qty_lots, limit_ticks=limit_ticks, trigger_ticks=trigger_ticks)
+        body = encode({"category": CATEGORY} | fields)
+        return order_answer(await self.send(ends.AMEND, body, Priority.TRADE, is_permitted=is_permitted), ends.AMEND)
 
-    async def place_batch(self, approved: Sequence[ApprovedOrder]) -> list[Answer]:
-        """Send several creates in one request; one answer each, in their order."""
+    async def place_batch(self, approved: Sequence[ApprovedOrder], *, is_permitted: Permitted | None = None) -> list[Answer]:
+        """Send several creates in one request; one answer each, in their order. None is sent where an instrument is not known."""
         orders = [one.order for one in approved]
-        items = [create_fields(order, record_of(symbol_of(order.instrument), self._records), self._self_trade) for order in orders]
+        try:
+            items = [create_fields(order, record_of(symbol_of(order.instrument), self._records), self._self_trade) for order in orders]
+        except UnknownSymbol as error:
+            return [Refused("UNKNOWN_INSTRUMENT", error.what)] * len(orders)
         priority = Priority.EXIT if all(order.reduce_only for order in orders) else Priority.TRADE
-        return await self._batch(ends.CREATE_BATCH, items, priority)
+        return await self._batch(ends.CREATE_BATCH, items, priority, is_permitted)
+
+    async def amend_batch(self, wanted: Sequence[Mapping[str, Any]]) -> list[Answer]:
+        """Ask for several changes in one request, given as `gateway_bodies.amend_fields`; one answer each, in their order."""
+        return await self._batch(ends.AMEND_BATCH, wanted, Priority.TRADE)
 
     async def cancel_batch(self, wanted: Sequence[tuple[InstrumentId, str]]) -> list[Answer]:
         """Ask for several cancels in one request, given as (instrument, client id)."""
@@ -121,9 +142,7 @@ class OrderGateway:
         outcome = await self._once(trade, endpoint, body, priority, cost, is_permitted)
         if outcome.reaction is not Reaction.CLOCK:
             return outcome
-        try:
-            await self._caller.measure_clock()
-        except VenueUnavailable:
+        if not await self._caller.clock_is_mended():
             return outcome
         return await self._once(trade, endpoint, body, priority, cost, is_permitted)
 
@@ -131,50 +150,46 @@ class OrderGateway:
         self, trade: TradeSocket, endpoint: Endpoint, body: bytes, priority: Priority, cost: int, is_permitted: Permitted | None
     ) -> Outcome:
         caller = self._caller
-        refusal = await self._room(endpoint, priority, cost) or unpermitted(is_permitted)
+        try:
+            ticket = await caller.admission.enter(Request(endpoint.group, priority, cost, over_http=False))
+        except NoRoom as error:
+            return Outcome(Reaction.RETRY, NO_ROOM, str(error))
+        refusal = unpermitted(is_permitted)
         if refusal is not None:
+            caller.admission.unsent(ticket)
             return refusal
         sent_ns = caller.mono_ns()
         window_ms = RECV_WINDOW_CREATE_MS if endpoint.operation is Operation.CREATE else RECV_WINDOW_MS
         timestamp_ms = caller.clock.timestamp_ms(sent_ns)
-        reply = await trade.request(_OPS[endpoint.path], body, timestamp_ms, window_ms, within_s=self._within_s)
+        try:
+            reply = await trade.request(_OPS[endpoint.path], body, timestamp_ms, window_ms, within_s=self._within_s)
+        except NotSent:
+            caller.admission.unsent(ticket)
+            raise
         self.over_socket += 1
-        return self._judge(endpoint, reply, sent_ns)
+        return self._judge(endpoint, reply, ticket)
 
-    async def _room(self, endpoint: Endpoint, priority: Priority, cost: int) -> Outcome | None:
-        """Wait for room under the limits; None when it was found, and a refusal of ours when there will be none in time."""
-        caller = self._caller
-        begun_ns = caller.mono_ns()
-        while wait_ns := caller.limits.take(endpoint.group, priority, now_ns := caller.mono_ns(), cost=cost, over_http=False):
-            if now_ns + wait_ns - begun_ns > PATIENCE_NS[priority] or caller.limits.banned_for_ns(now_ns):
-                words = f"no room under the limit of {endpoint.group} for {wait_ns / NS_PER_S:.1f} s; it was not sent"
-                return Outcome(Reaction.RETRY, NO_ROOM, words)
-            await asyncio.sleep(wait_ns / NS_PER_S)
-        return None
-
-    def _judge(self, endpoint: Endpoint, reply: TradeReply, sent_ns: int) -> Outcome:
-        if reply.ret_code is None:
+    def _judge(self, endpoint: Endpoint, reply: TradeReply, ticket: Ticket) -> Outcome:
+        admission, code = self._caller.admission, reply.ret_code
+        admission.answered(ticket, _header(reply, "X-Bapi-Limit"), _header(reply, "X-Bapi-Limit-Status"))
+        if code is None:
             return Outcome(Reaction.AMBIGUOUS, "UNREADABLE", "an answer without a code")
-        now_ns, code = self._caller.mono_ns(), reply.ret_code
-        limits = self._caller.limits
-        limits.observe(endpoint.group, sent_ns, now_ns, _header(reply, "X-Bapi-Limit"), _header(reply, "X-Bapi-Limit-Status"))
-        if code in IP_BAN_CODES:
-            limits.ban(now_ns, f"code {code}")
-        elif code in LIMIT_CODES:
-            reset_ms = _header(reply, "X-Bapi-Limit-Reset-Timestamp")
-            reset_ns = None if reset_ms is None else reset_ms * NS_PER_MS - self._caller.clock.venue_wall_ns(now_ns)
-            limits.refused(endpoint.group, now_ns, reset_ns)
+        admission.judged(endpoint.group, code, self._caller.reset_in_ns(_header(reply, "X-Bapi-Limit-Reset-Timestamp")))
+        message = self._caller.without_key(reply.ret_msg)
         if not is_known(code):
-            _LOG.warning("%s: unknown code %d %s, so its outcome is unknown", endpoint.group, code, reply.ret_msg)
-        envelope = Envelope(ret_code=code, ret_msg=reply.ret_msg, result=reply.data, ret_ext_info=reply.ret_ext_info)
-        return Outcome(reaction(code, endpoint.operation, reply.ret_msg), str(code), reply.ret_msg, envelope)
+            _LOG.warning("%s: unknown code %d %s, so its outcome is unknown", endpoint.group, code, message)
+        envelope = Envelope(ret_code=code, ret_msg=message, result=reply.data, ret_ext_info=reply.ret_ext_info)
+        return self._caller.heard(endpoint, Outcome(reaction(code, endpoint.operation, message), str(code), message, envelope))
 
-    async def _batch(self, endpoint: Endpoint, items: Sequence[Mapping[str, Any]], priority: Priority) -> list[Answer]:
+    async def _batch(
+        self, endpoint: Endpoint, items: Sequence[Mapping[str, Any]], priority: Priority, is_permitted: Permitted | None = None
+    ) -> list[Answer]:
         size = min(BATCH_MAX, self._caller.limits.largest(endpoint.group, priority) or BATCH_MAX)
         answers: list[Answer] = []
         for first in range(0, len(items), size):
             part = list(items[first : first + size])
-            outcome = await self.send(endpoint, encode({"category": CATEGORY, "request": part}), priority, len(part))
+            body = encode({"category": CATEGORY, "request": part})
+            outcome = await self.send(endpoint, body, priority, len(part), is_permitted=is_permitted)
             answers += batch_answers(endpoint, outcome, len(part))
         return answers
 
@@ -185,5 +200,4 @@ def _priority(order: OrderIntent) -> Priority:
 
 def _header(reply: TradeReply, name: str) -> int | None:
     """One of the limit fields of an answer; None where it is missing or no number."""
-    text = str((reply.header or {}).get(name, ""))
-    return int(text) if text.isascii() and text.isdigit() else None
+    return header_number(str((reply.header or {}).get(name, "")))

@@ -18,6 +18,9 @@ CATEGORY: Final = "linear"
 SELF_TRADE: Final = "CancelMaker"
 """Of two orders of ours that would meet, the resting one goes: the newer one is the later decision, and may be an exit."""
 
+RISES, FALLS = 1, 2
+"""The venue's words for the way a price comes to a trigger."""
+
 _SIDES: Final = {Side.BUY: "Buy", Side.SELL: "Sell"}
 _TIMES: Final = {
     TimeInForce.GTC: "GTC",
@@ -48,6 +51,10 @@ def create_fields(order: OrderIntent, instrument: Instrument, self_trade: str = 
     if order.kind is OrderKind.LIMIT:
         fields["price"] = grid_text(order.limit_ticks, instrument.tick_e8)
         fields["timeInForce"] = _TIMES[order.time_in_force]
+    if order.trigger_ticks:
+        fields["triggerPrice"] = grid_text(order.trigger_ticks, instrument.tick_e8)
+        fields["triggerDirection"] = RISES if order.trigger_rises else FALLS
+        fields["triggerBy"] = "MarkPrice"
     return fields
 
 
@@ -61,14 +68,26 @@ def cancel_body(symbol: str, client_order_id: str) -> bytes:
     return encode({"category": CATEGORY, "symbol": symbol, "orderLinkId": client_order_id})
 
 
-def amend_body(instrument: Instrument, client_order_id: str, *, qty_lots: int | None, limit_ticks: int | None) -> bytes:
-    """The body of an amend; None leaves a member as it is. `qty_lots` is the new whole quantity, what was filled included."""
-    fields: dict[str, Any] = {"category": CATEGORY, "symbol": instrument.venue_symbol, "orderLinkId": client_order_id}
+def amend_fields(
+    instrument: Instrument,
+    client_order_id: str,
+    *,
+    qty_lots: int | None = None,
+    limit_ticks: int | None = None,
+    trigger_ticks: int | None = None,
+) -> dict[str, Any]:
+    """The members of an amend without the category; None leaves one as it is.
+
+    `qty_lots` is the new whole quantity, what was filled included.
+    """
+    fields: dict[str, Any] = {"symbol": instrument.venue_symbol, "orderLinkId": client_order_id}
     if qty_lots is not None:
         fields["qty"] = grid_text(qty_lots, instrument.lot_e8)
     if limit_ticks is not None:
         fields["price"] = grid_text(limit_ticks, instrument.tick_e8)
-    return encode(fields)
+    if trigger_ticks is not None:
+        fields["triggerPrice"] = grid_text(trigger_ticks, instrument.tick_e8)
+    return fields
 
 
 def socket_create(order: OrderIntent, instrument: Instrument, request_id: str, timestamp_ms: int) -> bytes:

@@ -21,6 +21,7 @@ BODY_MAX: Final = 16 * 1024 * 1024
 
 CONNECT_S: Final = 3.0
 _CHUNK: Final = 64 * 1024
+_DIGITS_MAX: Final = 18
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -56,14 +57,14 @@ class WireReply(NamedTuple):
 
 
 class Wire:
-    """A pool of connections to one host.
+    """Two pools of connections to one host: reads that hang take none from orders, nor from the clock that orders need.
 
     Parameters
     ----------
     base_url : str
         Scheme, host and port, such as `https://api.bybit.com` or `http://127.0.0.1:9000`; no path.
     connections : int
-        Most connections at once.
+        Most connections at once, in each pool.
     body_max : int
         Longest answer in bytes.
     times_s : mapping
@@ -82,23 +83,29 @@ class Wire:
         self._connections = connections
         self._body_max = body_max
         self._times_s = times_s
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._closed = False
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(
+    def _open(self, time_class: TimeClass) -> aiohttp.ClientSession:
+        if self._closed:
+            raise NotSent(f"the client of {self.base_url} was closed")
+        is_urgent = time_class in (TimeClass.ORDER, TimeClass.CLOCK)
+        session = self._sessions.get(is_urgent)
+        if session is None:
+            session = self._sessions[is_urgent] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30.0, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 raise_for_status=False,
                 headers={"User-Agent": "kedge", "Accept": "application/json"},
             )
-        return self._session
+        return session
 
     async def close(self) -> None:
-        """Close the pool; requests under way fail."""
-        if self._session is not None:
-            await self._session.close()
+        """Close the pools for good: requests under way fail, and none leaves any more."""
+        self._closed = True
+        for session in self._sessions.values():
+            await session.close()
 
     async def get(self, path: str, query: str, headers: dict[str, str], time_class: TimeClass) -> WireReply:
         """GET with exactly this query string."""
@@ -113,15 +120,17 @@ class Wire:
         total_s = self._times_s[time_class]
         timeout = aiohttp.ClientTimeout(total=total_s, connect=min(CONNECT_S, total_s * 0.8))
         try:
-            async with self._open().request(method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response:
+            async with self._open(time_class).request(
+                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 text = await self._read(response)
                 fields = response.headers
                 return WireReply(
                     response.status,
                     text,
-                    _number(fields.get("X-Bapi-Limit")),
-                    _number(fields.get("X-Bapi-Limit-Status")),
-                    _number(fields.get("X-Bapi-Limit-Reset-Timestamp")),
+                    header_number(fields.get("X-Bapi-Limit")),
+                    header_number(fields.get("X-Bapi-Limit-Status")),
+                    header_number(fields.get("X-Bapi-Limit-Reset-Timestamp")),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"no connection to {self.base_url}: {_words(error)}") from None
@@ -157,8 +166,9 @@ def _checked_base(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+def header_number(text: str | None) -> int | None:
+    """A count or a time of a limit header; None where it is missing or no sensible number."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else None
 
 
 def _words(error: BaseException) -> str:

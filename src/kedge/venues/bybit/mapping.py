@@ -1,7 +1,7 @@
-"""The venue's orders and executions into the port's nouns and the engine's events. Pure: rows and records in, values out.
+"""The venue's orders into the port's nouns and the engine's events, and the words both share. Pure: rows and records in, values out.
 
-Rules: a word or a number that is not understood is refused by name, never guessed; a blank is None or refused, never 0. Signs:
-`fee_e8` and `paid_e8` > 0 were paid by us, `position_lots` < 0 is short.
+Rules: a word or a number that is not understood is refused by name, never guessed; a blank is None or refused, never 0.
+Executions are in `mapping_fills`, positions and money in `mapping_account`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from kedge.domain.errors import VenueUnavailable
-from kedge.domain.events import FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from kedge.domain.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    OrderTriggered,
+    OrderWaits,
+)
 from kedge.domain.instrument import Instrument
-from kedge.domain.orders import FillCause, Liquidity, OrderKind, Side, TimeInForce
+from kedge.domain.orders import OrderKind, Side, TimeInForce
 from kedge.domain.venue import (
     OrderNews,
     VenueOrder,
     VenueOrderState,
 )
 from kedge.venues.bybit.codec import (
-    ExecutionData,
     OrderData,
     UnreadablePayload,
-    money_e8,
     ns_from_ms,
-    price_ticks,
     qty_lots,
     unset_price_ticks,
 )
@@ -46,7 +49,7 @@ STATES: Final = {
     "Created": VenueOrderState.OPEN,
     "New": VenueOrderState.OPEN,
     "PartiallyFilled": VenueOrderState.OPEN,
-    "Untriggered": VenueOrderState.OPEN,
+    "Untriggered": VenueOrderState.WAITING,
     "Triggered": VenueOrderState.OPEN,
     "Filled": VenueOrderState.FILLED,
     "Cancelled": VenueOrderState.CANCELED,
@@ -54,9 +57,8 @@ STATES: Final = {
     "Deactivated": VenueOrderState.CANCELED,
     "Rejected": VenueOrderState.REJECTED,
 }
-_ACCEPTING: Final = frozenset({"Created", "New", "Untriggered"})
+_ACCEPTING: Final = frozenset({"Created", "New"})
 _CONDITIONAL: Final = frozenset({"Untriggered", "Deactivated"})
-_CAUSES: Final = {"Trade": FillCause.TRADE, "BustTrade": FillCause.LIQUIDATION, "AdlTrade": FillCause.LIQUIDATION}
 _NOTHING: Final = ("", "UNKNOWN", "EC_NoError")
 
 
@@ -124,76 +126,11 @@ def order_news(row: OrderData) -> OrderNews | None:
         return OrderCanceled(ts_ns, row.order_link_id, ending_reason(row))
     if state is VenueOrderState.REJECTED:
         return OrderRejected(ts_ns, row.order_link_id, row.reject_reason or row.order_status, ending_reason(row))
-    if row.order_status in _ACCEPTING:
-        return OrderAccepted(ts_ns, row.order_link_id, row.order_id)
-    return None
-
-
-def execution_news(row: ExecutionData, records: Mapping[str, Instrument]) -> OrderFilled | FundingSettled | None:
-    """A fill or a settlement; None for other categories.
-
-    Raises
-    ------
-    UnreadablePayload
-        A word or number that is not understood, such as a kind of execution that moves the position in a way we do not know.
-    """
-    if row.category not in CATEGORIES:
-        return None
-    instrument = record_of(row.symbol, records)
-    return _funding(row, instrument) if row.exec_type == "Funding" else _fill(row, instrument)
-
-
-def _fill(row: ExecutionData, instrument: Instrument) -> OrderFilled:
-    cause = word_of(_CAUSES, row.exec_type, f"execType of {row.exec_id}")
-    ours = cause is FillCause.TRADE
-    leaves = needed(row.leaves_qty, f"leavesQty of {row.exec_id}") if ours else row.leaves_qty or "0"
-    if ours and row.is_maker is None:
-        raise UnreadablePayload(
-            f"isMaker is missing of {row.exec_id}", why="the role of a fill is not guessed", fix="ask the venue again by REST"
-        )
-    return OrderFilled(
-        ns_from_ms(row.exec_ms),
-        row.exec_id,
-        row.order_link_id if ours else "",
-        instrument.instrument_id,
-        word_of(SIDES, row.side, f"side of {row.exec_id}"),
-        _positive(qty_lots(row.exec_qty, instrument, "execQty"), f"execQty of {row.exec_id}"),
-        _positive(price_ticks(row.exec_price, instrument, "execPrice"), f"execPrice of {row.exec_id}"),
-        _fee_e8(row, instrument),
-        Liquidity.MAKER if row.is_maker else Liquidity.TAKER,
-        qty_lots(leaves, instrument, "leavesQty"),
-        cause,
-    )
-
-
-def _positive(value: int, field: str) -> int:
-    if value < 1:
-        raise UnreadablePayload(f"{field} is {value}", why="a fill has a quantity and a price", fix="ask the venue again by REST")
-    return value
-
-
-def _fee_e8(row: ExecutionData, instrument: Instrument) -> int:
-    if row.fee_currency not in ("", instrument.quote):
-        raise UnreadablePayload(
-            f"feeCurrency is {row.fee_currency!r} of {row.exec_id}",
-            why=f"fees are booked in {instrument.quote}",
-            fix="switch off paying fees in another coin in the account's settings",
-        )
-    return money_e8(row.exec_fee, "execFee")
-
-
-def _funding(row: ExecutionData, instrument: Instrument) -> FundingSettled:
-    lots = qty_lots(row.exec_qty, instrument, "execQty")
-    side = word_of(SIDES, row.side, f"side of {row.exec_id}")
-    return FundingSettled(
-        ts_ns=ns_from_ms(row.exec_ms),
-        instrument=instrument.instrument_id,
-        rate_e8=money_e8(needed(row.fee_rate, f"feeRate of {row.exec_id}"), "feeRate"),
-        mark_e8=money_e8(row.exec_price, "execPrice"),
-        position_lots=lots if side is Side.BUY else -lots,
-        paid_e8=_fee_e8(row, instrument),
-        funding_id=row.exec_id,
-    )
+    if row.order_status == "Triggered":
+        return OrderTriggered(ts_ns, row.order_link_id)
+    if state is VenueOrderState.WAITING:
+        return OrderWaits(ts_ns, row.order_link_id, row.order_id)
+    return OrderAccepted(ts_ns, row.order_link_id, row.order_id) if row.order_status in _ACCEPTING else None
 
 
 def venue_order(row: OrderData, records: Mapping[str, Instrument]) -> VenueOrder:
@@ -216,4 +153,5 @@ def venue_order(row: OrderData, records: Mapping[str, Instrument]) -> VenueOrder
         reason=ending_reason(row) if STATES[row.order_status] in (VenueOrderState.CANCELED, VenueOrderState.REJECTED) else "",
         created_ts_ns=ns_from_ms(row.created_ms),
         updated_ts_ns=ns_from_ms(row.updated_ms),
+        trigger_ticks=unset_price_ticks(row.trigger_price, instrument, "triggerPrice"),
     )

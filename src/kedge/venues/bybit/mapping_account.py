@@ -26,13 +26,21 @@ from kedge.venues.bybit.codec import (
 from kedge.venues.bybit.instruments import instrument_id_of
 from kedge.venues.bybit.mapping import SIDES, needed, record_of, word_of
 
-_LEDGER_KINDS: Final = {
+LEDGER_KINDS: Final = {
     "TRADE": LedgerKind.TRADE,
     "SETTLEMENT": LedgerKind.FUNDING,
     "LIQUIDATION": LedgerKind.LIQUIDATION,
-    "ADL": LedgerKind.LIQUIDATION,
+    "ADL": LedgerKind.ADL,
+    "DELIVERY": LedgerKind.DELIVERY,
     "TRANSFER_IN": LedgerKind.TRANSFER,
     "TRANSFER_OUT": LedgerKind.TRANSFER,
+    "CURRENCY_BUY": LedgerKind.CONVERSION,
+    "CURRENCY_SELL": LedgerKind.CONVERSION,
+    "BONUS": LedgerKind.BONUS,
+    "BONUS_RECOLLECT": LedgerKind.BONUS,
+    "AIRDROP": LedgerKind.BONUS,
+    "INTEREST": LedgerKind.INTEREST,
+    "FEE_REFUND": LedgerKind.REFUND,
 }
 _ENTRY_SLACK_E8: Final = 100
 """How far, per whole unit of base, a cost may lie from the average entry as printed: the text of an average is rounded."""
@@ -92,7 +100,7 @@ def ledger_entry(row: LogData) -> LedgerEntry:
     return LedgerEntry(
         entry_id=row.id,
         ts_ns=ns_from_ms(row.transaction_ms),
-        kind=_LEDGER_KINDS.get(row.type, LedgerKind.OTHER),
+        kind=LEDGER_KINDS.get(row.type, LedgerKind.OTHER),
         word=f"{row.type}/{row.trans_sub_type}" if row.trans_sub_type else row.type,
         instrument=instrument_id_of(row.symbol) if row.symbol else "",
         change_e8=money_e8(row.change, "change"),

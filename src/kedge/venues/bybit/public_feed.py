@@ -15,11 +15,13 @@ from typing import Final
 
 import msgspec
 
-from kedge.domain.errors import InvalidConfig, VenueUnavailable
+from kedge.domain.errors import InvalidConfig
 from kedge.domain.events import BarClosed, FeedGap, FundingKnown
 from kedge.domain.instrument import Instrument
 from kedge.domain.units import NS_PER_MS, NS_PER_S
+from kedge.domain.venue import Quote
 from kedge.venues.bybit.bars import INTERVAL_NS, bar_from_kline
+from kedge.venues.bybit.book_mending import BookMender, MendingPace
 from kedge.venues.bybit.codec import (
     BookData,
     Frame,
@@ -47,6 +49,8 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What to subscribe. `interval` is the venue's word; `book_depth` 0 and False leave a topic out.
 
     `funding` has every settlement told as `FundingKnown`; it needs the tickers, which are then subscribed whatever `tickers` says.
+    `quote_lag_s` is how much older than the last trade (venue time) a book may be to be quoted from, `quote_silence_s` how long nothing
+    at all may have come (wall time).
     """
 
     interval: str = "1"
@@ -56,6 +60,9 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True):
     funding: bool = False
     late_bar_s: float = 5.0
     watch_every_s: float = 1.0
+    quote_lag_s: float = 2.0
+    quote_silence_s: float = 10.0
+    mending: MendingPace = MendingPace()
 
     @property
     def interval_ns(self) -> int:
@@ -83,6 +90,8 @@ class PublicFeed:
         Closed bars of an instrument from REST.
     tell : callable
         Gets bars and gaps in order per instrument, and settlements when they are asked for.
+    speed : int
+        How many times faster than the wall the venue plays: its prices are then as far apart as the steps of its bars.
     """
 
     def __init__(
@@ -91,6 +100,7 @@ class PublicFeed:
         settings: FeedSettings,
         history: BarHistory,
         tell: Callable[[BarClosed | FeedGap | FundingKnown], None],
+        speed: int = 1,
     ) -> None:
         self._tell = tell
         self.settings = settings
@@ -102,7 +112,10 @@ class PublicFeed:
         self._patience: dict[str, tuple[int, int]] = {}
         self._greeted = False
         self._watch: asyncio.Task[None] | None = None
-        self._resubscribing: set[asyncio.Task[None]] = set()
+        lag_ns = int(settings.quote_lag_s * NS_PER_S)
+        self._quote_lag_ns = lag_ns if speed == 1 else max(lag_ns, 2 * self.interval_ns)
+        self._heard_s = float("-inf")
+        self._menders: dict[str, BookMender] = {}
         self._readers: dict[str, Callable[[Connection, Frame], None]] = {
             "kline": self._on_klines,
             "tickers": self._on_ticker,
@@ -132,6 +145,7 @@ class PublicFeed:
         if not frame.topic:
             read_answer(connection, frame)
             return
+        self._heard_s = asyncio.get_running_loop().time()
         reader = self._readers.get(frame.topic.partition(".")[0])
         if reader is None:
             return
@@ -143,9 +157,11 @@ class PublicFeed:
 
     async def greet(self, connection: Connection) -> None:
         for quotes in self.quotes.values():
-            quotes.book.is_whole = False
+            quotes.book.forget("its connection is new")
             quotes.ticker = None
         await subscribe(connection, self.topics())
+        for symbol in self.quotes if self.settings.book_depth else ():
+            self._mender(symbol).subscribed(connection)
         if self._greeted:
             self._fill_all()
         self._greeted = True
@@ -161,6 +177,13 @@ class PublicFeed:
         """How old the newest data of any instrument is on the venue's clock; None before any."""
         return venue_now_ns - self.data_ts_ns if self.data_ts_ns else None
 
+    def quote(self, symbol: str) -> Quote | None:
+        """Best bid and ask now; None where the instrument is unknown, its book is not whole or left behind, or the venue is silent."""
+        quotes = self.quotes.get(symbol)
+        if quotes is None or asyncio.get_running_loop().time() - self._heard_s > self.settings.quote_silence_s:
+            return None
+        return quotes.quote(self._quote_lag_ns)
+
     async def settled(self) -> None:
         """Wait until every bar that was missing has been filled or named as a gap."""
         for line in self.lines.values():
@@ -168,12 +191,13 @@ class PublicFeed:
 
     async def close(self) -> None:
         """Stop what runs beside the socket."""
-        tasks = [task for task in (self._watch, *self._resubscribing) if task is not None]
-        self._watch = None
-        for task in tasks:
-            task.cancel()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await watch
+        for mender in self._menders.values():
+            await mender.close()
         for line in self.lines.values():
             await line.close()
 
@@ -210,24 +234,31 @@ class PublicFeed:
                 self._saw(quotes, quotes.data_ts_ns)
 
     def _on_book(self, connection: Connection, frame: Frame) -> None:
-        row = decode(frame.data, BookData, frame.topic)
-        quotes = self.quotes.get(row.symbol)
+        symbol = frame.topic.rpartition(".")[2]
+        quotes = self.quotes.get(symbol)
         if quotes is None:
             return
-        if frame.cts_ms is not None:
-            self._saw(quotes, frame.cts_ms * NS_PER_MS)
-        if not quotes.book.apply(row, is_snapshot=frame.type == "snapshot"):
-            _LOG.warning("book of %s missed an update before %d; asking for a snapshot", row.symbol, row.u)
-            task = asyncio.create_task(self._resubscribe(connection, frame.topic))
-            self._resubscribing.add(task)
-            task.add_done_callback(self._resubscribing.discard)
-
-    async def _resubscribe(self, connection: Connection, topic: str) -> None:
+        ts_ns = None if frame.cts_ms is None else frame.cts_ms * NS_PER_MS
+        mender, was_whole = self._mender(symbol), quotes.book.is_whole
         try:
-            await subscribe(connection, [topic], op="unsubscribe")
-            await subscribe(connection, [topic])
-        except VenueUnavailable as error:
-            connection.abort(f"no new snapshot of {topic}: {error.why}")
+            row = decode(frame.data, BookData, frame.topic)
+            is_fit = quotes.on_book(row, ts_ns, is_snapshot=frame.type == "snapshot")
+        except UnreadablePayload as error:
+            quotes.book.lose(str(error))
+            mender.broke(connection)
+            raise
+        self.data_ts_ns = max(self.data_ts_ns, quotes.data_ts_ns)
+        if not is_fit:
+            mender.broke(connection)
+        elif quotes.book.is_whole and not was_whole:
+            mender.is_whole_again()
+
+    def _mender(self, symbol: str) -> BookMender:
+        mender = self._menders.get(symbol)
+        if mender is None:
+            topic = f"orderbook.{self.settings.book_depth}.{symbol}"
+            mender = self._menders[symbol] = BookMender(self.quotes[symbol].book, topic, self.settings.mending)
+        return mender
 
     # Bars that did not come.
 

@@ -1,69 +1,17 @@
 """One instrument's public state as readers sample it: book, ticker, last trade. A pure reducer of rows, no sockets.
 
-Rules: a snapshot replaces everything; a change must follow the last one by exactly one update, else the book is broken and empty
-until the next snapshot; prices are ticks, sizes lots, marks and rates 1e-8; what was never said is None.
+Rules: prices are ticks, sizes lots, marks and rates 1e-8; what was never said is None. A quote comes from a whole book alone, and from
+none that trades have left behind.
 """
 
 from __future__ import annotations
 
 from kedge.domain.instrument import Instrument
-from kedge.domain.orders import Side
 from kedge.domain.units import NS_PER_MS
-from kedge.venues.bybit.codec import BookData, TickerData, TradeData, money_e8, ns_from_ms, price_ticks, qty_lots
+from kedge.domain.venue import Quote
+from kedge.venues.bybit.book import Book
+from kedge.venues.bybit.codec import BookData, TickerData, TradeData, money_e8, ns_from_ms, price_ticks
 from kedge.venues.bybit.mapping import SIDES
-
-_SERVICE_RESTARTED = 1
-
-
-class Book:
-    """Levels by price; `is_whole` is False before the first snapshot and after a break."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.bids: dict[int, int] = {}
-        self.asks: dict[int, int] = {}
-        self.is_whole = False
-        self.update = 0
-        self.breaks = 0
-        self._instrument = instrument
-
-    def apply(self, row: BookData, *, is_snapshot: bool) -> bool:
-        """Take a row over; False when it does not follow the last one, and a new snapshot must be asked for."""
-        if is_snapshot or row.u == _SERVICE_RESTARTED:
-            self.bids, self.asks, self.is_whole = {}, {}, True
-        elif not self.is_whole:
-            return True  # the break is known, its snapshot is on the way
-        elif row.u <= self.update:
-            return True
-        elif row.u != self.update + 1:
-            self.breaks += 1
-            self.bids, self.asks, self.is_whole = {}, {}, False
-            return False
-        self.update = row.u
-        self._side(self.bids, row.bids)
-        self._side(self.asks, row.asks)
-        return True
-
-    def best(self) -> tuple[int, int] | None:
-        """Best bid and ask in ticks; None where a side is empty or the book is broken."""
-        if not self.is_whole or not self.bids or not self.asks:
-            return None
-        return max(self.bids), min(self.asks)
-
-    def levels(self, side: Side, count: int) -> list[tuple[int, int]]:
-        """The best `count` levels as (ticks, lots): buyers from the highest, sellers from the lowest."""
-        if side is Side.BUY:
-            return sorted(self.bids.items(), reverse=True)[:count]
-        return sorted(self.asks.items())[:count]
-
-    def _side(self, levels: dict[int, int], rows: tuple[tuple[str, str], ...]) -> None:
-        instrument = self._instrument
-        for price, size in rows:
-            ticks = price_ticks(price, instrument, "book price")
-            lots = qty_lots(size, instrument, "book size")
-            if lots:
-                levels[ticks] = lots
-            else:
-                levels.pop(ticks, None)
 
 
 class Quotes:
@@ -71,8 +19,8 @@ class Quotes:
 
     Attributes
     ----------
-    data_ts_ns : int
-        The newest venue time in its data, 0 before any.
+    data_ts_ns, book_ts_ns, trade_ts_ns : int
+        The newest venue time in its data, of its book's last row, and of its last trade; 0 before any.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -82,6 +30,8 @@ class Quotes:
         self.last_ticks: int | None = None
         self.trades = 0
         self.data_ts_ns = 0
+        self.book_ts_ns = 0
+        self.trade_ts_ns = 0
 
     def saw(self, ts_ns: int) -> None:
         """Data of this venue time came."""
@@ -103,7 +53,24 @@ class Quotes:
             return
         self.last_ticks = price_ticks(row.price, self.instrument, "trade price")
         self.trades += 1
-        self.saw(ns_from_ms(row.trade_ms))
+        self.trade_ts_ns = max(self.trade_ts_ns, ns_from_ms(row.trade_ms))
+        self.saw(self.trade_ts_ns)
+
+    def on_book(self, row: BookData, ts_ns: int | None, *, is_snapshot: bool) -> bool:
+        """Take a row of the book over; False when it broke the book (see `Book.apply`)."""
+        if ts_ns is not None:
+            self.book_ts_ns = max(self.book_ts_ns, ts_ns)
+            self.saw(ts_ns)
+        return self.book.apply(row, is_snapshot=is_snapshot)
+
+    def quote(self, lag_max_ns: int) -> Quote | None:
+        """The best of both sides with their lots; None while the book is not whole, empty on a side, or older than the last trade by more
+        than `lag_max_ns`: a trade changes the book, so a book that stands still meanwhile is not the market's."""
+        best = self.book.best()
+        if best is None or self.trade_ts_ns - self.book_ts_ns > lag_max_ns:
+            return None
+        bid, ask = best
+        return Quote(self.instrument.instrument_id, bid, ask, self.book.bids[bid], self.book.asks[ask], self.book_ts_ns)
 
     @property
     def mark_e8(self) -> int | None:

@@ -15,9 +15,9 @@ from typing import Final, Protocol
 import msgspec
 
 from kedge.domain.errors import AccessRefused, KedgeError, VenueUnavailable
-from kedge.domain.venue import Stream, StreamDown, StreamUp
+from kedge.domain.venue import ActionNeeded, Stream, StreamDown, StreamUp
 from kedge.venues.bybit.reconnect_pace import Backoff, ConnectBudget
-from kedge.venues.bybit.socket import Connection, connect
+from kedge.venues.bybit.socket import Connection, TurnedAway, connect
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ class SteadySocket:
     Parameters
     ----------
     tell : callable
-        Gets `StreamUp` and `StreamDown`, from inside the loop.
+        Gets `StreamUp`, `StreamDown`, and once per break `ActionNeeded` where the key is refused; from inside the loop.
+    on_ban : callable, optional
+        Told why when the venue turns this address away, so that everything else rests too.
     """
 
     def __init__(
@@ -62,16 +64,17 @@ class SteadySocket:
         stream: Stream,
         url: str,
         dialect: Dialect,
-        tell: Callable[[StreamUp | StreamDown], None],
+        tell: Callable[[StreamUp | StreamDown | ActionNeeded], None],
         *,
         backoff: Backoff,
         budget: ConnectBudget,
         pace: SocketPace,
+        on_ban: Callable[[str], None] | None = None,
     ) -> None:
         self.stream, self.url = stream, url
         self.interruptions = 0
         self._dialect, self._tell = dialect, tell
-        self._backoff, self._budget, self._pace = backoff, budget, pace
+        self._backoff, self._budget, self._pace, self._on_ban = backoff, budget, pace, on_ban
         self._connection: Connection | None = None
         self._up = asyncio.Event()
         self._was_up = False
@@ -183,7 +186,11 @@ class SteadySocket:
 
     def _failed(self, error: Exception) -> None:
         self._last_why = str(error)
+        if isinstance(error, TurnedAway) and self._on_ban is not None:
+            self._on_ban(f"{self.stream} stream: {error.why}")
         if isinstance(error, AccessRefused):
+            if self._was_up and self._refused is None:
+                self._tell(ActionNeeded("KEY_REFUSED", error.what, error.fix))
             self._refused = error
             _LOG.error("%s stream refused: %s", self.stream, error)
         elif not isinstance(error, KedgeError):

@@ -6,6 +6,7 @@ Rules: no clock and no randomness of its own: times in seconds and a seeded gene
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -39,14 +40,24 @@ class Backoff:
 
 
 class ConnectBudget:
-    """At most `most` new connections in any `window_s`; shared by all sockets to one address."""
+    """At most `most` new connections in any `window_s`, none while a ban lasts; shared by all sockets to one address.
 
-    def __init__(self, most: int = CONNECTS_MAX, window_s: float = CONNECTS_WINDOW_S) -> None:
-        self._most, self._window_s = most, window_s
+    Parameters
+    ----------
+    banned_for_s : callable, optional
+        Seconds until a ban ends; 0 without one.
+    """
+
+    def __init__(
+        self, most: int = CONNECTS_MAX, window_s: float = CONNECTS_WINDOW_S, *, banned_for_s: Callable[[], float] | None = None
+    ) -> None:
+        self._most, self._window_s, self._banned_for_s = most, window_s, banned_for_s
         self._taken_s: deque[float] = deque()
 
     def take(self, now_s: float) -> float:
         """Take one place and return 0, or return the seconds until one is free and take none."""
+        if self._banned_for_s is not None and (banned_s := self._banned_for_s()) > 0:
+            return banned_s
         taken = self._taken_s
         while taken and taken[0] <= now_s - self._window_s:
             taken.popleft()

@@ -11,6 +11,7 @@ from types import TracebackType
 
 from kedge.domain.errors import NotFound
 from kedge.domain.instrument import Instrument, InstrumentId
+from kedge.domain.ports import Metrics
 from kedge.venues.bybit.clock_offset import ClockOffset
 from kedge.venues.bybit.codec import PositionData, UnreadablePayload
 from kedge.venues.bybit.credentials import Credentials, Rung
@@ -19,14 +20,16 @@ from kedge.venues.bybit.instruments import instrument_from, symbol_of
 from kedge.venues.bybit.key_checks import KeyFinding, check_account, check_key, refuse_if_needed
 from kedge.venues.bybit.limits import RequestLimits
 from kedge.venues.bybit.rest_account import RestAccount
+from kedge.venues.bybit.rest_assets import RestAssets
 from kedge.venues.bybit.rest_calls import DEFAULT_PACE, Caller, Pace
 from kedge.venues.bybit.rest_endpoints import DEMO, MAINNET, TESTNET, TRADER_LIMITS
 from kedge.venues.bybit.rest_market import RestMarket
+from kedge.venues.bybit.rest_position import RestPosition
 from kedge.venues.bybit.rest_trade import RestTrade
 from kedge.venues.bybit.signing import signer_for
 
 
-class BybitRest(RestMarket, RestTrade, RestAccount):
+class BybitRest(RestMarket, RestTrade, RestPosition, RestAccount, RestAssets):
     """The REST client.
 
     Parameters
@@ -43,6 +46,8 @@ class BybitRest(RestMarket, RestTrade, RestAccount):
         The present in data time, where that is not the wall's: decides which bars are closed.
     seed : int
         Of the jitter between repeats.
+    metrics : Metrics, optional
+        Where the use of the limits is shown.
     """
 
     def __init__(
@@ -56,12 +61,13 @@ class BybitRest(RestMarket, RestTrade, RestAccount):
         data_now_ms: Callable[[], int] | None = None,
         seed: int = 0,
         pace: Pace = DEFAULT_PACE,
+        metrics: Metrics | None = None,
     ) -> None:
         self.credentials = credentials
         self.limits = limits or RequestLimits(TRADER_LIMITS, speed=speed)
         self.clock = clock or ClockOffset()
         self.signer = signer_for(credentials) if credentials else None
-        caller = Caller(Wire(base_url), self.limits, self.signer, clock=self.clock, seed=seed, pace=pace)
+        caller = Caller(Wire(base_url), self.limits, self.signer, clock=self.clock, seed=seed, pace=pace, metrics=metrics)
         super().__init__(caller, data_now_ms)
 
     async def __aenter__(self) -> BybitRest:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kedge.domain.errors import InvalidInput, VenueUnavailable
-from kedge.domain.units import NS_PER_MS, NS_PER_S
+from kedge.domain.ports import Metrics
+from kedge.domain.units import NS_PER_MS
 from kedge.domain.venue import NO_PERMIT
 from kedge.venues.bybit import rest_endpoints as ends
 from kedge.venues.bybit.clock_offset import ClockOffset, ClockReport, ClockSample
@@ -22,29 +23,25 @@ from kedge.venues.bybit.codec import Envelope, TimeData, UnreadablePayload, deco
 from kedge.venues.bybit.codes import (
     DONE,
     HTTP_BAN_STATUS,
-    IP_BAN_CODES,
-    LIMIT_CODES,
     Operation,
     Reaction,
     http_reaction,
     reaction,
 )
 from kedge.venues.bybit.http import NoReply, NotSent, TimeClass, Wire, WireReply
-from kedge.venues.bybit.limits import Priority, RequestLimits
+from kedge.venues.bybit.limits import Priority, Request, RequestLimits, Ticket
+from kedge.venues.bybit.limits_queue import Admission, NoRoom
+from kedge.venues.bybit.limits_watch import LimitsWatch
 from kedge.venues.bybit.rest_endpoints import Endpoint
 from kedge.venues.bybit.rest_outcome import NO_ROOM, NOT_SENT, Outcome, Permitted, read_error, time_result, unpermitted
 from kedge.venues.bybit.signing import RECV_WINDOW_CREATE_MS, RECV_WINDOW_MS, Signer, rest_headers
+from kedge.venues.bybit.troubles import Troubles
 
 CLOCK_SAMPLES: Final = 5
 READ_TRIES: Final = 4
 WRITE_TRIES: Final = 3
-PATIENCE_NS: Final = {
-    Priority.EXIT: 3 * NS_PER_S,
-    Priority.TRADE: 2 * NS_PER_S,
-    Priority.CHECK: 10 * NS_PER_S,
-    Priority.IDLE: 90 * NS_PER_S,
-}
-"""How long a request may wait for room before it is given up, unsent."""
+CLOCK_WITHIN_S: Final = 4.0
+"""How long a request may wait for the clock to be measured: a decision that is older than that is not to be sent."""
 
 
 class Pace(NamedTuple):
@@ -68,6 +65,15 @@ class Caller:
         Of the jitter between repeats.
     mono_ns, wall_ns : callables
         The machine's clocks.
+    metrics : Metrics, optional
+        Where the use of the limits is shown.
+
+    Attributes
+    ----------
+    admission : Admission
+        Gives room under the limits; of every way a request can go.
+    troubles : Troubles, optional
+        Hears of refusals that a person must mend, of every way a request can go.
     """
 
     def __init__(
@@ -81,10 +87,13 @@ class Caller:
         pace: Pace = DEFAULT_PACE,
         mono_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
+        metrics: Metrics | None = None,
     ) -> None:
         self.wire, self.limits, self.signer = wire, limits, signer
+        self.admission = Admission(limits, mono_ns, LimitsWatch(limits, metrics))
         self.clock = clock or ClockOffset()
         self.mono_ns, self._wall_ns = mono_ns, wall_ns
+        self.troubles: Troubles | None = None
         self._pace = pace
         self._random = random.Random(seed)
         self._measuring = asyncio.Lock()
@@ -127,7 +136,7 @@ class Caller:
         InvalidInput
             The venue refuses the parameters.
         """
-        if endpoint.signed and self.clock.is_due(self.mono_ns()) and not await self._clock_is_mended() and not self.clock.is_measured:
+        if endpoint.signed and self.clock.is_due(self.mono_ns()) and not await self.clock_is_mended() and not self.clock.is_measured:
             raise VenueUnavailable(f"{endpoint.path} was not asked", why="the venue's clock is not known", fix="wait and ask again")
         outcome, _ = await self._repeat_read(endpoint, query, priority, time_class)
         if outcome.reaction not in DONE or outcome.envelope is None:
@@ -142,7 +151,7 @@ class Caller:
             final = outcome.reaction in (Reaction.OK, Reaction.FATAL, Reaction.REFUSED) or outcome.code == NO_ROOM
             if final or attempt >= READ_TRIES or self.limits.banned_for_ns(self.mono_ns()):
                 return outcome, sent_ns
-            if outcome.reaction is Reaction.CLOCK:
+            if outcome.reaction is Reaction.CLOCK and endpoint.signed:
                 await self.measure_clock()
             else:
                 await self._back_off(attempt - 1)
@@ -165,18 +174,15 @@ class Caller:
         is_permitted : callable, optional
             Asked right before each signing; False leaves the request unsent.
         """
-        if not self.clock.is_measured:
-            try:
-                await self.measure_clock()
-            except VenueUnavailable as error:
-                return Outcome(Reaction.RETRY, NOT_SENT, error.what)
+        if not self.clock.is_measured and not await self.clock_is_mended():
+            return Outcome(Reaction.RETRY, NOT_SENT, "the venue's clock is not known")
         window_ms = RECV_WINDOW_CREATE_MS if endpoint.operation is Operation.CREATE else RECV_WINDOW_MS
         tries, uncertain, clock_tried, attempt = (WRITE_TRIES if endpoint.repeat_safe else 1), False, False, 0
         while True:
             _, outcome = await self._once(endpoint, body, priority, cost, window_ms, TimeClass.ORDER, is_permitted)
             if outcome.reaction is Reaction.CLOCK and not clock_tried:
                 clock_tried = True
-                if await self._clock_is_mended():
+                if await self.clock_is_mended():
                     continue
             uncertain = uncertain or outcome.reaction is Reaction.AMBIGUOUS
             attempt += 1
@@ -188,10 +194,12 @@ class Caller:
             return outcome._replace(reaction=Reaction.AMBIGUOUS)
         return outcome
 
-    async def _clock_is_mended(self) -> bool:
+    async def clock_is_mended(self) -> bool:
+        """Measure the clock for a request that waits for it; False where that failed or took too long."""
         try:
-            await self.measure_clock()
-        except VenueUnavailable:
+            async with asyncio.timeout(CLOCK_WITHIN_S):
+                await self.measure_clock()
+        except (TimeoutError, VenueUnavailable):
             return False
         return True
 
@@ -209,9 +217,14 @@ class Caller:
         time_class: TimeClass,
         is_permitted: Permitted | None = None,
     ) -> tuple[int, Outcome]:
-        refusal = await self._admit(endpoint, priority, cost) or unpermitted(is_permitted)
+        try:
+            ticket = await self.admission.enter(Request(endpoint.group, priority, cost))
+        except NoRoom as error:
+            return self.mono_ns(), Outcome(Reaction.RETRY, NO_ROOM, str(error))
         sent_ns = self.mono_ns()
+        refusal = unpermitted(is_permitted)
         if refusal is not None:
+            self.admission.unsent(ticket)
             return sent_ns, refusal
         headers: dict[str, str] = {}
         if endpoint.signed:
@@ -222,54 +235,52 @@ class Caller:
             else:
                 reply = await self.wire.post(endpoint.path, payload, headers, time_class)
         except NotSent as error:
+            self.admission.unsent(ticket)
             return sent_ns, Outcome(Reaction.RETRY, NOT_SENT, str(error))
         except NoReply as error:
             unknown = Reaction.RETRY if endpoint.operation is Operation.READ else Reaction.AMBIGUOUS
             return sent_ns, Outcome(unknown, "", str(error))
-        return sent_ns, self._judge(endpoint, reply, sent_ns)
+        return sent_ns, self._judge(endpoint, reply, ticket)
 
     def _signer(self, endpoint: Endpoint) -> Signer:
         if self.signer is None:
             raise InvalidInput(f"{endpoint.path} needs a key", why="it is a private endpoint", fix="construct the client with credentials")
         return self.signer
 
-    async def _admit(self, endpoint: Endpoint, priority: Priority, cost: int) -> Outcome | None:
-        begun_ns = self.mono_ns()
-        while wait_ns := self.limits.take(endpoint.group, priority, now_ns := self.mono_ns(), cost=cost):
-            banned_ns = self.limits.banned_for_ns(now_ns)
-            if banned_ns:
-                return Outcome(Reaction.RETRY, NO_ROOM, f"banned for {banned_ns / NS_PER_S:.0f} s more: {self.limits.ban_why}")
-            if now_ns + wait_ns - begun_ns > PATIENCE_NS[priority]:
-                return Outcome(Reaction.RETRY, NO_ROOM, f"no room under the limit of {endpoint.group} for {wait_ns / NS_PER_S:.1f} s")
-            await asyncio.sleep(wait_ns / NS_PER_S)
-        return None
-
-    def _judge(self, endpoint: Endpoint, reply: WireReply, sent_ns: int) -> Outcome:
-        now_ns = self.mono_ns()
+    def _judge(self, endpoint: Endpoint, reply: WireReply, ticket: Ticket) -> Outcome:
+        self.admission.answered(ticket, reply.limit, reply.remaining)
         if reply.status != 200:
-            words = self._without_key(reply.body[:200].decode("utf-8", "replace"))
+            words = self.without_key(reply.body[:200].decode("utf-8", "replace"))
             if reply.status == HTTP_BAN_STATUS:
-                self.limits.ban(now_ns, f"HTTP 403 {words}".strip())
-            return Outcome(http_reaction(reply.status, endpoint.operation), f"HTTP_{reply.status}", words)
+                self.admission.ban(f"HTTP 403 {words}".strip())
+            else:
+                self.admission.judged(endpoint.group, reply.status, self.reset_in_ns(reply.reset_ms))
+            return self.heard(endpoint, Outcome(http_reaction(reply.status, endpoint.operation), f"HTTP_{reply.status}", words))
         try:
             envelope = decode_envelope(reply.body, endpoint.path)
         except UnreadablePayload as error:
             unknown = Reaction.RETRY if endpoint.operation is Operation.READ else Reaction.AMBIGUOUS
             return Outcome(unknown, "UNREADABLE", error.what)
-        self._note_limits(endpoint, envelope.ret_code, reply, sent_ns, now_ns)
-        message = self._without_key(envelope.ret_msg)
-        return Outcome(reaction(envelope.ret_code, endpoint.operation, message), str(envelope.ret_code), message, envelope)
+        self.admission.judged(endpoint.group, envelope.ret_code, self.reset_in_ns(reply.reset_ms))
+        message = self.without_key(envelope.ret_msg)
+        judged = reaction(envelope.ret_code, endpoint.operation, message)
+        return self.heard(endpoint, Outcome(judged, str(envelope.ret_code), message, envelope))
 
-    def _note_limits(self, endpoint: Endpoint, code: int, reply: WireReply, sent_ns: int, now_ns: int) -> None:
-        if code in IP_BAN_CODES:
-            self.limits.ban(now_ns, f"code {code}")
-        elif code in LIMIT_CODES:
-            reset_ns = None
-            if reply.reset_ms is not None and self.clock.is_measured:
-                reset_ns = reply.reset_ms * NS_PER_MS - self.clock.venue_wall_ns(now_ns)
-            self.limits.refused(endpoint.group, now_ns, reset_ns)
-        else:
-            self.limits.observe(endpoint.group, sent_ns, now_ns, reply.limit, reply.remaining)
+    def heard(self, endpoint: Endpoint, outcome: Outcome) -> Outcome:
+        """Tell `troubles` of an answer, and hand it on."""
+        if self.troubles is not None:
+            if outcome.reaction is Reaction.FATAL:
+                self.troubles.refused(endpoint.path, outcome.code, outcome.message, self.mono_ns())
+            elif outcome.reaction in DONE:
+                self.troubles.answered(endpoint.path)
+        return outcome
 
-    def _without_key(self, text: str) -> str:
+    def reset_in_ns(self, reset_ms: int | None) -> int | None:
+        """How long until the reset that the venue names, on its clock; None where either is not known."""
+        if reset_ms is None or not self.clock.is_measured:
+            return None
+        return reset_ms * NS_PER_MS - self.clock.venue_wall_ns(self.mono_ns())
+
+    def without_key(self, text: str) -> str:
+        """The venue's words without the API key, which it sometimes repeats."""
         return text.replace(self.signer.api_key, "(key)") if self.signer is not None else text

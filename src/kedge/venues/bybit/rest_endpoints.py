@@ -48,6 +48,7 @@ FUNDING_HISTORY: Final = _market("funding/history")
 RECENT_TRADES: Final = _market("recent-trade")
 OPEN_INTEREST: Final = _market("open-interest")
 RISK_LIMIT: Final = _market("risk-limit")
+ACCOUNT_RATIO: Final = _market("account-ratio")
 PRICE_LIMIT: Final = _market("price-limit")
 SYSTEM_STATUS: Final = Endpoint("/v5/system/status", signed=False)
 
@@ -61,10 +62,15 @@ CANCEL_BATCH: Final = Endpoint("/v5/order/cancel-batch", Operation.CANCEL)
 REALTIME: Final = Endpoint("/v5/order/realtime")
 HISTORY: Final = Endpoint("/v5/order/history")
 EXECUTIONS: Final = Endpoint("/v5/execution/list")
+PRE_CHECK: Final = Endpoint("/v5/order/pre-check", Operation.SET)
 SET_DCP: Final = Endpoint("/v5/order/disconnected-cancel-all", Operation.SET)
 
 POSITIONS: Final = Endpoint("/v5/position/list")
 CLOSED_PNL: Final = Endpoint("/v5/position/closed-pnl")
+SYMBOL_INFO: Final = Endpoint("/v5/position/symbol-info")
+ADD_MARGIN: Final = Endpoint("/v5/position/add-margin", Operation.SET, repeat_safe=False)
+AUTO_ADD_MARGIN: Final = Endpoint("/v5/position/set-auto-add-margin", Operation.SET)
+CONFIRM_MMR: Final = Endpoint("/v5/position/confirm-pending-mmr", Operation.SET)
 SET_LEVERAGE: Final = Endpoint("/v5/position/set-leverage", Operation.SET)
 SWITCH_MODE: Final = Endpoint("/v5/position/switch-mode", Operation.SET)
 TRADING_STOP: Final = Endpoint("/v5/position/trading-stop", Operation.SET)
@@ -77,11 +83,18 @@ DCP_INFO: Final = Endpoint("/v5/account/query-dcp-info")
 SET_MARGIN_MODE: Final = Endpoint("/v5/account/set-margin-mode", Operation.SET)
 SET_PRICE_ACTION: Final = Endpoint("/v5/account/set-limit-px-action", Operation.SET)
 
+USER_SETTINGS: Final = Endpoint("/v5/account/user-setting-config")
+ACCOUNT_INSTRUMENTS: Final = Endpoint("/v5/account/instruments-info")
+TRANSFERABLE: Final = Endpoint("/v5/account/withdrawal")
+
 KEY_INFO: Final = Endpoint("/v5/user/query-api")
 TRANSFERS: Final = Endpoint("/v5/asset/transfer/query-inter-transfer-list")
 DEPOSITS: Final = Endpoint("/v5/asset/deposit/query-record")
 INTERNAL_DEPOSITS: Final = Endpoint("/v5/asset/deposit/query-internal-record")
 WITHDRAWALS: Final = Endpoint("/v5/asset/withdraw/query-record")
+COIN_BALANCES: Final = Endpoint("/v5/asset/transfer/query-account-coins-balance")
+COIN_INFO: Final = Endpoint("/v5/asset/coin/query-info")
+WITHDRAWABLE: Final = Endpoint("/v5/asset/withdraw/withdrawable-amount")
 
 _MINUTE_NS: Final = 60 * NS_PER_S
 
@@ -93,10 +106,10 @@ def _share(limit: int, window_ns: int = NS_PER_S) -> GroupLimit:
 TRADER_LIMITS: Final = MappingProxyType(
     {
         CREATE.group: GroupLimit(10, 7, exit_room=2),
-        AMEND.group: GroupLimit(10, 10, exit_room=2),
+        AMEND.group: GroupLimit(10, 10),
         CANCEL.group: GroupLimit(10, 6, exit_room=1),
         CREATE_BATCH.group: GroupLimit(10, 7, exit_room=2),
-        AMEND_BATCH.group: GroupLimit(10, 10, exit_room=2),
+        AMEND_BATCH.group: GroupLimit(10, 10),
         CANCEL_BATCH.group: GroupLimit(10, 6, exit_room=1),
         CANCEL_ALL.group: GroupLimit(10, 6, exit_room=1),
         SET_DCP.group: _share(5),
@@ -105,6 +118,13 @@ TRADER_LIMITS: Final = MappingProxyType(
         SWITCH_MODE.group: _share(10),
         SET_MARGIN_MODE.group: _share(5),
         SET_PRICE_ACTION.group: _share(10),
+        ADD_MARGIN.group: _share(10),
+        AUTO_ADD_MARGIN.group: _share(10),
+        CONFIRM_MMR.group: _share(10),
+        PRE_CHECK.group: _share(10),
+        ACCOUNT_INSTRUMENTS.group: _share(10),
+        COIN_BALANCES.group: _share(5),
+        COIN_INFO.group: _share(5),
         KEY_INFO.group: _share(10),
         FEE_RATE.group: _share(5),
         DCP_INFO.group: _share(5),
@@ -113,7 +133,9 @@ TRADER_LIMITS: Final = MappingProxyType(
         DEPOSITS.group: _share(100, _MINUTE_NS),
         INTERNAL_DEPOSITS.group: _share(300),
         WITHDRAWALS.group: _share(300, _MINUTE_NS),
-        **{e.group: _share(50) for e in (REALTIME, HISTORY, EXECUTIONS, POSITIONS, CLOSED_PNL, WALLET, ACCOUNT_INFO)},
+        **{e.group: _share(50) for e in (REALTIME, HISTORY, EXECUTIONS, POSITIONS, CLOSED_PNL)},
+        **{e.group: _share(50) for e in (WALLET, ACCOUNT_INFO, USER_SETTINGS, TRANSFERABLE)},
     }
 )
-"""The trader's shares: create 7, cancel 6 and amend 10 of 10 a second, four fifths of the reads."""
+"""The trader's shares: create 7, cancel 6 and amend 10 of 10 a second, four fifths of the reads.
+Exits create and cancel, they never amend: no room is kept there."""

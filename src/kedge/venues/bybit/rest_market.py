@@ -27,6 +27,7 @@ from kedge.venues.bybit.codec import (
     decode,
     klines_from_rows,
 )
+from kedge.venues.bybit.codec_account import AccountRatioData
 from kedge.venues.bybit.limits import Priority
 from kedge.venues.bybit.rest_calls import Caller
 from kedge.venues.bybit.rest_endpoints import Endpoint
@@ -145,9 +146,7 @@ class RestMarket:
 
     async def open_interest(self, symbol: str, interval: str, start_ms: int, end_ms: int) -> list[OpenInterestData]:
         """Open interest at each `interval` ("5min", "15min", "30min", "1h", "4h", "1d") of a span."""
-        if interval not in _OPEN_INTEREST_INTERVALS:
-            raise InvalidInput(f"interval is {interval!r}", why=f"the venue has {', '.join(_OPEN_INTEREST_INTERVALS)}", fix="choose one")
-        query = query_text(category=CATEGORY, symbol=symbol, intervalTime=interval, limit=200)
+        query = query_text(category=CATEGORY, symbol=symbol, intervalTime=_period(interval), limit=200)
         return await windowed(
             self.caller,
             ends.OPEN_INTEREST,
@@ -159,7 +158,19 @@ class RestMarket:
             longest_ms=end_ms - start_ms + 1,
         )
 
+    async def account_ratio(self, symbol: str, period: str, limit: int = 500) -> list[AccountRatioData]:
+        """Shares of accounts that are long and short, at each `period` of the open interest's, oldest first."""
+        query = query_text(category=CATEGORY, symbol=symbol, period=_period(period), limit=limit)
+        envelope = await self.caller.read(ends.ACCOUNT_RATIO, query, priority=Priority.IDLE)
+        return list(reversed(decode(envelope.result, Page[AccountRatioData], ends.ACCOUNT_RATIO.path).list))
+
     async def system_status(self) -> list[SystemStatusData]:
         """Maintenances of the venue, planned and running."""
         envelope = await self.caller.read(ends.SYSTEM_STATUS, "")
         return list(decode(envelope.result, Page[SystemStatusData], ends.SYSTEM_STATUS.path).list)
+
+
+def _period(interval: str) -> str:
+    if interval not in _OPEN_INTEREST_INTERVALS:
+        raise InvalidInput(f"interval is {interval!r}", why=f"the venue has {', '.join(_OPEN_INTEREST_INTERVALS)}", fix="choose one")
+    return interval

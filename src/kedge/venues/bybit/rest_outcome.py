@@ -33,6 +33,8 @@ class Outcome(NamedTuple):
         """The port's word for it."""
         if self.reaction in DONE:
             return Taken(venue_order_id)
+        if self.reaction is Reaction.FATAL:
+            return Refused(self.code, f"{self.message}; {fix_for(self.code)}".removeprefix("; "))
         if self.reaction in NOTHING_HAPPENED:
             return Refused(self.code, self.message)
         return Unanswered(f"{self.code}: {self.message}" if self.code else self.message)
@@ -76,8 +78,7 @@ def read_error(endpoint: Endpoint, outcome: Outcome) -> VenueUnavailable | Acces
     """The error of a read that was not answered well."""
     what = f"{endpoint.path} answered {outcome.code} {outcome.message}".rstrip()
     if outcome.reaction is Reaction.FATAL:
-        code = int(outcome.code) if outcome.code.lstrip("-").isdigit() else 0
-        return AccessRefused(what, why="the venue refuses the key, the account or the request", fix=fix_for(code))
+        return AccessRefused(what, why="the venue refuses the key, the account or the request", fix=fix_for(outcome.code))
     if outcome.reaction in (Reaction.REFUSED, Reaction.GONE):
         return InvalidInput(what, why="the venue refuses the parameters", fix="correct the parameter that the text names")
     if outcome.code in (NO_ROOM, NOT_SENT, ""):

@@ -20,6 +20,7 @@ _TEXT, _BINARY, _CLOSE, _CONTINUATION = (
     picows.WSMsgType.CLOSE,
     picows.WSMsgType.CONTINUATION,
 )
+_FORBIDDEN = 403
 
 
 class Connection(picows.WSListener):
@@ -79,6 +80,10 @@ class Connection(picows.WSListener):
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._acks[request_id] = future
         return future
+
+    def forget(self, request_id: str) -> None:
+        """Nobody waits for this answer any more; one that still comes is let go."""
+        self._acks.pop(request_id, None)
 
     def acknowledge(self, request_id: str, answer: object) -> bool:
         """Hand an answer to whoever expects it; False where nobody does."""
@@ -168,11 +173,17 @@ class Connection(picows.WSListener):
         self._transport.disconnect(graceful)
 
 
+class TurnedAway(VenueUnavailable):
+    """The venue answered 403: it turns this address away, and asking again prolongs that."""
+
+
 async def connect(url: str, on_text: Callable[[Connection, bytes], None], *, timeout_s: float) -> Connection:
     """Open a connection.
 
     Raises
     ------
+    TurnedAway
+        The address is banned.
     VenueUnavailable
         Refused, unreachable, no WebSocket there, or not within `timeout_s`.
     """
@@ -181,6 +192,12 @@ async def connect(url: str, on_text: Callable[[Connection, bytes], None], *, tim
     try:
         async with asyncio.timeout(timeout_s + 0.5):
             await picows.ws_connect(lambda: connection, url, websocket_handshake_timeout=timeout_s, max_redirects=0)
+    except picows.WSInvalidStatusError as error:
+        status = 0 if error.response is None else int(error.response.status)
+        kind = TurnedAway if status == _FORBIDDEN else VenueUnavailable
+        raise kind(
+            f"cannot connect to {where}", why=f"no WebSocket there: HTTP {status}", fix="check the address and the network"
+        ) from None
     except (OSError, TimeoutError, picows.WSError) as error:
         said = str(error) or f"nothing answered within {timeout_s:g} s"
         raise VenueUnavailable(f"cannot connect to {where}", why=said.splitlines()[0], fix="check the address and the network") from None

@@ -6,12 +6,18 @@ shows the secret; arguments go out in batches below the venue's limits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from kedge.domain.errors import AccessRefused, VenueUnavailable
 from kedge.venues.bybit.codec import Frame, encode
 from kedge.venues.bybit.socket import Connection
+
+AUTH_VALID_MS: Final = 10_000
+"""How far in the venue's future an authentication expires; generous, because connecting may take seconds."""
+
+ClockWasOff = Callable[[int], Awaitable[bool]]
+"""Measures the venue's clock again; True where the time (ms) at which we thought that we asked was far from it."""
 
 ARGS_PER_REQUEST: Final = 10
 ARGS_CHARACTERS_MAX: Final = 21_000
@@ -41,8 +47,11 @@ async def ask(connection: Connection, op: str, args: Sequence[object]) -> Frame:
     """Send one request of the public or private socket and wait for its answer."""
     request_id = connection.next_id()
     answer = connection.expect_ack(request_id)
-    connection.send(encode({"req_id": request_id, "op": op, "args": args}))
-    frame = await answer
+    try:
+        connection.send(encode({"req_id": request_id, "op": op, "args": args}))
+        frame = await answer
+    finally:
+        connection.forget(request_id)
     assert isinstance(frame, Frame)
     return frame
 
@@ -63,6 +72,19 @@ async def subscribe(connection: Connection, topics: Sequence[str], *, op: str = 
                 why=f"the venue says: {frame.ret_msg or 'nothing'}",
                 fix="check that the symbols are listed and the interval is one of the venue's",
             )
+
+
+async def refusal(
+    stream: str, code: int | None, words: str, asked_ms: int, clock_was_off: ClockWasOff | None
+) -> AccessRefused | VenueUnavailable:
+    """The error for a refused authentication: the key's fault, unless our idea of the venue's clock was wrong and is right now."""
+    if clock_was_off is not None and await clock_was_off(asked_ms):
+        return VenueUnavailable(
+            f"the {stream} stream was not opened",
+            why=f"our time was wrong when we asked ({words or 'no words'}); it is measured now",
+            fix="it is tried again by itself",
+        )
+    return key_refused(stream, code, words)
 
 
 def key_refused(stream: str, code: int | None, words: str) -> AccessRefused:

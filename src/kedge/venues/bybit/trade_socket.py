@@ -16,9 +16,8 @@ from kedge.venues.bybit.codes import Operation, Reaction, reaction
 from kedge.venues.bybit.reconnect import SteadySocket
 from kedge.venues.bybit.signing import Signer, socket_auth_args
 from kedge.venues.bybit.socket import Connection
-from kedge.venues.bybit.socket_words import key_refused
+from kedge.venues.bybit.socket_words import AUTH_VALID_MS, ClockWasOff, refusal
 
-AUTH_VALID_MS: Final = 10_000
 _AUTH_ID: Final = "auth"
 
 
@@ -44,8 +43,8 @@ def request_frame(request_id: str, op: str, body: bytes, timestamp_ms: int, recv
 class TradeDialect:
     """What the trade socket speaks; see `reconnect.Dialect`. Answers without `reqId` are those to `auth` and `ping`."""
 
-    def __init__(self, signer: Signer, wall_ms: Callable[[], int]) -> None:
-        self._signer, self._wall_ms = signer, wall_ms
+    def __init__(self, signer: Signer, wall_ms: Callable[[], int], clock_was_off: ClockWasOff | None = None) -> None:
+        self._signer, self._wall_ms, self._clock_was_off = signer, wall_ms, clock_was_off
 
     def read(self, connection: Connection, text: bytes) -> None:
         reply = decode_trade_reply(text)
@@ -58,14 +57,17 @@ class TradeDialect:
 
     async def greet(self, connection: Connection) -> None:
         answer = connection.expect_ack(_AUTH_ID)
-        args = socket_auth_args(self._signer, self._wall_ms() + AUTH_VALID_MS)
+        asked_ms = self._wall_ms()
+        args = socket_auth_args(self._signer, asked_ms + AUTH_VALID_MS)
         connection.send(encode({"reqId": _AUTH_ID, "op": "auth", "args": args}))
         reply = await answer
         assert isinstance(reply, TradeReply)
         code = -1 if reply.ret_code is None else reply.ret_code
         judged = reaction(code, Operation.SET, reply.ret_msg)
-        if judged is Reaction.FATAL or judged is Reaction.REFUSED:
-            raise key_refused("trade", code, reply.ret_msg)
+        if judged in (Reaction.FATAL, Reaction.REFUSED):
+            raise await refusal("trade", code, reply.ret_msg, asked_ms, self._clock_was_off)
+        if judged is Reaction.CLOCK and self._clock_was_off is not None:
+            await self._clock_was_off(asked_ms)
         if judged not in (Reaction.OK, Reaction.ALREADY):
             raise VenueUnavailable(
                 "the trade socket was not opened", why=f"the venue says: {code} {reply.ret_msg}", fix="it is tried again by itself"
@@ -109,12 +111,14 @@ class TradeSocket:
         self._count += 1
         request_id = f"{self._prefix}-{timestamp_ms:x}-{self._count}"
         answer = connection.expect_ack(request_id)
-        connection.send(request_frame(request_id, op, body, timestamp_ms, recv_window_ms))
         try:
+            connection.send(request_frame(request_id, op, body, timestamp_ms, recv_window_ms))
             async with asyncio.timeout(within_s):
                 reply = await answer
         except (TimeoutError, VenueUnavailable) as error:
             why = f"no answer within {within_s:g} s" if isinstance(error, TimeoutError) else error.why
             raise Unknown(f"{op} was sent and not answered", why=why, fix="look it up by its client id") from None
+        finally:
+            connection.forget(request_id)
         assert isinstance(reply, TradeReply)
         return reply

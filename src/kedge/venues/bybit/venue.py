@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Final
@@ -16,14 +16,22 @@ from typing import Final
 from kedge.domain.errors import KedgeError, VenueUnavailable
 from kedge.domain.instrument import InstrumentId
 from kedge.domain.orders import ApprovedOrder
+from kedge.domain.ports import Metrics
+from kedge.domain.units import NS_PER_S
 from kedge.domain.venue import (
+    ActionNeeded,
     Answer,
+    Quote,
     Refused,
     Stream,
+    StreamDown,
     StreamUp,
     VenueNews,
 )
+from kedge.venues.bybit.codec import OrderData
 from kedge.venues.bybit.credentials import Credentials
+from kedge.venues.bybit.dead_man import DeadMan, DeadManWatch
+from kedge.venues.bybit.disconnect_protection import arm
 from kedge.venues.bybit.gateway import OrderGateway
 from kedge.venues.bybit.gateway_bodies import grid_text
 from kedge.venues.bybit.instruments import symbol_of
@@ -32,11 +40,15 @@ from kedge.venues.bybit.public_feed import PublicFeed
 from kedge.venues.bybit.reconnect import Dialect, SteadySocket
 from kedge.venues.bybit.reconnect_pace import Backoff, ConnectBudget
 from kedge.venues.bybit.trade_socket import TradeDialect, TradeSocket
+from kedge.venues.bybit.troubles import Troubles
 from kedge.venues.bybit.venue_news import NewsQueue
 from kedge.venues.bybit.venue_reads import VenueReads
 from kedge.venues.bybit.venue_settings import VenueSettings
 
 _LOG: Final = logging.getLogger(__name__)
+
+CLOCK_OFF_MS: Final = 8_000
+"""A clock that was off by more may be why an authentication was refused: less than its validity, more than a greeting takes."""
 
 
 class BybitVenue(VenueReads):
@@ -46,6 +58,8 @@ class BybitVenue(VenueReads):
     ----------
     credentials : Credentials
         Of the rung that trades; its secret signs and stays here.
+    metrics : Metrics, optional
+        Where the use of the venue's limits is shown.
 
     Attributes
     ----------
@@ -57,20 +71,23 @@ class BybitVenue(VenueReads):
         Quotes, books and their age; None before `start`.
     """
 
-    def __init__(self, settings: VenueSettings, credentials: Credentials) -> None:
-        super().__init__(settings, credentials)
+    def __init__(self, settings: VenueSettings, credentials: Credentials, metrics: Metrics | None = None) -> None:
+        super().__init__(settings, credentials, metrics)
         self.feed: PublicFeed | None = None
+        self._unarmed = "" if settings.dead_man_s else "switched off"
         self._news = NewsQueue()
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._random = Random(settings.seed)
-        self._budget = ConnectBudget()
+        self._budget = ConnectBudget(banned_for_s=self.rest.caller.admission.banned_for_s)
         assert self.rest.signer is not None
         self._reader = PrivateReader(self.records, settings.coin, self._news.put, self._unknown)
         where = settings.addresses
-        self._private = self._socket(Stream.PRIVATE, where.private, PrivateDialect(self._reader, self.rest.signer, self._wall_ms))
+        self._private_words = PrivateDialect(self._reader, self.rest.signer, self._wall_ms, clock_was_off=self._clock_was_off)
+        self._private = self._socket(Stream.PRIVATE, where.private, self._private_words)
+        self._dead_man = DeadManWatch(DeadMan(settings.dead_man_s * NS_PER_S), self._resting, self._cancel_over_rest)
         self._trade: SteadySocket | None = None
         if where.trade:
-            self._trade = self._socket(Stream.TRADE, where.trade, TradeDialect(self.rest.signer, self._wall_ms))
+            self._trade = self._socket(Stream.TRADE, where.trade, TradeDialect(self.rest.signer, self._wall_ms, self._clock_was_off))
         self.gateway = OrderGateway(
             self.rest.caller,
             TradeSocket(self._trade, settings.request_prefix) if self._trade is not None else None,
@@ -98,8 +115,12 @@ class BybitVenue(VenueReads):
         findings = await self.rest.check_access([record.venue_symbol for record in records])
         self._warn([f"{finding.what}: {finding.fix}" for finding in findings])
         await self._ask_present()
+        if self.settings.dead_man_s:
+            self._unarmed = await arm(self.rest, self.settings.dead_man_s)
+            self._private_words.protected = not self._unarmed
+        self.rest.caller.troubles = Troubles(self._news.put)
         if records:
-            self.feed = PublicFeed(records, self.settings.feed, self._history, self._news.put)
+            self.feed = PublicFeed(records, self.settings.feed, self._history, self._news.put, self.settings.speed)
             self._public = self._socket(Stream.PUBLIC, self.settings.addresses.public, self.feed)
         await self._start_sockets()
 
@@ -116,6 +137,7 @@ class BybitVenue(VenueReads):
             raise
 
     async def close(self) -> None:
+        await self._dead_man.close()
         for task in list(self._loading.values()):
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -157,13 +179,34 @@ class BybitVenue(VenueReads):
     async def cancel(self, instrument: InstrumentId, client_order_id: str) -> Answer:
         return await self.gateway.cancel(instrument, client_order_id)
 
+    async def amend(
+        self,
+        instrument: InstrumentId,
+        client_order_id: str,
+        *,
+        qty_lots: int | None = None,
+        limit_ticks: int | None = None,
+        is_permitted: Callable[[], bool] | None = None,
+    ) -> Answer:
+        return await self.gateway.amend(instrument, client_order_id, qty_lots=qty_lots, limit_ticks=limit_ticks, is_permitted=is_permitted)
+
     async def set_stop_loss(self, instrument: InstrumentId, stop_loss_ticks: int) -> Answer:
         record = self.records.get(symbol_of(instrument))
         if record is None:
             return Refused("UNKNOWN_INSTRUMENT", f"no record of {instrument} is loaded")
         return await self.rest.set_trading_stop(record.venue_symbol, grid_text(stop_loss_ticks, record.tick_e8))
 
+    def quote(self, instrument: InstrumentId) -> Quote | None:
+        if self.feed is None or self._public is None or self._public.connection is None:
+            return None
+        return self.feed.quote(symbol_of(instrument))
+
     # Beside the port: for status and health.
+
+    @property
+    def unprotected(self) -> str:
+        """Why the venue does not cancel our orders when we are gone; empty where it does, and before `start`."""
+        return self._unarmed or self._private_words.unprotected
 
     def seen_data_ns(self) -> int:
         public_ns = self.feed.data_ts_ns if self.feed is not None else 0
@@ -187,7 +230,23 @@ class BybitVenue(VenueReads):
 
     def _socket(self, stream: Stream, url: str, dialect: Dialect) -> SteadySocket:
         backoff = Backoff(Random(self._random.random()))
-        return SteadySocket(stream, url, dialect, self._news.put, backoff=backoff, budget=self._budget, pace=self.settings.pace)
+        tell = self._told_by_private if stream is Stream.PRIVATE and self.settings.dead_man_s else self._news.put
+        ban = self.rest.caller.admission.ban
+        return SteadySocket(stream, url, dialect, tell, backoff=backoff, budget=self._budget, pace=self.settings.pace, on_ban=ban)
+
+    def _told_by_private(self, news: StreamUp | StreamDown | ActionNeeded) -> None:
+        self._dead_man.heard(news)
+        self._news.put(news)
+
+    async def _resting(self) -> Sequence[OrderData]:
+        return await self.rest.open_orders(settle_coin=self.settings.coin)
+
+    async def _cancel_over_rest(self, row: OrderData) -> Answer:
+        return await self.rest.cancel_order(row.symbol, order_link_id=row.order_link_id)
+
+    async def _clock_was_off(self, asked_ms: int) -> bool:
+        """Whether the venue's clock, measured again, is far from when we thought that we asked: as after this machine slept."""
+        return await self.rest.caller.clock_is_mended() and abs(self._wall_ms() - asked_ms) > CLOCK_OFF_MS
 
     async def _settled(self, feed: PublicFeed, within_s: float) -> None:
         try:

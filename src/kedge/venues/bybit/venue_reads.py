@@ -13,15 +13,18 @@ from typing import Final
 from kedge.domain.errors import InvalidInput, NotFound, VenueUnavailable
 from kedge.domain.events import BarClosed, FundingKnown, FundingSettled, OrderFilled
 from kedge.domain.instrument import Instrument, InstrumentId
-from kedge.domain.units import NS_PER_DAY, NS_PER_MS
+from kedge.domain.ports import Metrics
+from kedge.domain.units import NS_PER_DAY, NS_PER_MS, NS_PER_S
 from kedge.domain.venue import LedgerEntry, VenueOrder, VenuePosition, VenueWallet
-from kedge.venues.bybit import mapping, mapping_account
+from kedge.venues.bybit import mapping, mapping_account, mapping_fills
 from kedge.venues.bybit.bars import bar_from_kline
 from kedge.venues.bybit.codec_numbers import optional_money_e8
 from kedge.venues.bybit.credentials import Credentials
 from kedge.venues.bybit.instruments import instrument_id_of, symbol_of
+from kedge.venues.bybit.limits import RequestLimits, Utilisation
 from kedge.venues.bybit.public_feed_funding import rate_of_history
 from kedge.venues.bybit.rest import BybitRest
+from kedge.venues.bybit.rest_endpoints import TRADER_LIMITS
 from kedge.venues.bybit.venue_settings import VenueSettings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ AHEAD_NS: Final = NS_PER_DAY
 class VenueReads:
     """The questions of the port `TradingVenue`."""
 
-    def __init__(self, settings: VenueSettings, credentials: Credentials) -> None:
+    def __init__(self, settings: VenueSettings, credentials: Credentials, metrics: Metrics | None = None) -> None:
         self.settings = settings
         self.records: dict[str, Instrument] = {}
         self.warnings: list[str] = []
@@ -42,10 +45,21 @@ class VenueReads:
         self.rest = BybitRest(
             settings.addresses.rest,
             credentials,
-            speed=settings.speed,
+            limits=RequestLimits(
+                TRADER_LIMITS,
+                speed=settings.speed,
+                idle_per_minute=settings.general_per_minute,
+                ban_ns=int(settings.ban_s * NS_PER_S),
+            ),
             data_now_ms=lambda: self.data_now_ns() // NS_PER_MS,
             seed=settings.seed,
+            metrics=metrics,
         )
+
+    def utilisation(self) -> list[Utilisation]:
+        """How much of our share of each request limit is used now, by name; sets the gauges. To be asked about every second."""
+        caller = self.rest.caller
+        return caller.admission.watch.refresh(caller.mono_ns())
 
     def seen_data_ns(self) -> int:
         """The newest data time that the streams have brought, 0 before any."""
@@ -91,7 +105,7 @@ class VenueReads:
         rows = await self.rest.executions(*await self._span_ms(since_ts_ns))
         await self._know({row.symbol for row in rows})
         rows.sort(key=lambda row: (row.exec_ms, row.seq or 0, -(optional_money_e8(row.leaves_qty, f"leavesQty of {row.exec_id}") or 0)))
-        news = [mapping.execution_news(row, self.records) for row in rows]
+        news = [mapping_fills.execution_news(row, self.records) for row in rows]
         return [fact for fact in news if fact is not None]
 
     async def positions(self) -> list[VenuePosition]:
@@ -175,6 +189,6 @@ class VenueReads:
             )
 
     def _warn(self, words: Sequence[str]) -> None:
-        self.warnings += words
+        self.warnings += [line for line in words if line not in self.warnings]
         for line in words:
             _LOG.warning("%s", line)

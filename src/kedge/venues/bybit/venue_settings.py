@@ -8,7 +8,9 @@ import msgspec
 
 from kedge.domain.errors import InvalidConfig
 from kedge.domain.instrument import InstrumentId
+from kedge.domain.units import NS_PER_S
 from kedge.venues.bybit.gateway_bodies import SELF_TRADE
+from kedge.venues.bybit.limits import IP_BAN_NS
 from kedge.venues.bybit.public_feed import FeedSettings
 from kedge.venues.bybit.reconnect import SocketPace
 from kedge.venues.bybit.rest_endpoints import DEMO, MAINNET, TESTNET
@@ -79,6 +81,13 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):
         Begins the request ids of the trade socket; another for each process of one account.
     self_trade : str
         The venue's word for which of two orders of ours goes when they would meet.
+    dead_man_s : int
+        Seconds of wall time without our private stream after which resting orders that can add risk are cancelled: by the venue where it
+        grants disconnect protection, and over REST by us in any case. 3 to 300; 0 switches both off.
+    general_per_minute : int
+        Budget of all reads that nobody waits for.
+    ban_s : float
+        How long nothing is sent after a ban; the venue lifts one after ten minutes at the earliest.
     start_within_s, barrier_within_s, answer_within_s : float
         Wall time for connecting, for a barrier, and for the answer to an order.
     """
@@ -91,7 +100,16 @@ class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     request_prefix: str = "kedge"
     self_trade: str = SELF_TRADE
+    dead_man_s: int = 30
+    general_per_minute: int = 60
+    ban_s: float = IP_BAN_NS / NS_PER_S
     start_within_s: float = 15.0
     barrier_within_s: float = 10.0
     answer_within_s: float = 5.0
     pace: SocketPace = SocketPace()
+
+    def __post_init__(self) -> None:
+        if self.dead_man_s and not 3 <= self.dead_man_s <= 300:
+            raise InvalidConfig(
+                f"dead_man_s is {self.dead_man_s}", why="the venue's own protection takes 3 to 300 seconds", fix="choose one, or 0 for none"
+            )

@@ -41,6 +41,12 @@ class ScriptedVenue:
     ----------
     refuse_auth, refuse_topic : str
         The venue's words of a refusal; empty to accept.
+    now_ms : callable, optional
+        The venue's clock: an authentication that has expired by it is refused.
+    refuse : dict
+        Topics that are refused, each with the venue's words, while the others are taken.
+    cut_on : str
+        An argument at which the connection is cut, once.
     mute : set of str
         Operations that get no answer.
     on_request : callable, optional
@@ -50,6 +56,9 @@ class ScriptedVenue:
     def __init__(self) -> None:
         self.refuse_auth = self.refuse_topic = ""
         self.auth_code = 10004
+        self.now_ms: Callable[[], int] | None = None
+        self.refuse: dict[str, str] = {}
+        self.cut_on = ""
         self.mute: set[str] = set()
         self.peers: list[Peer] = []
         self.on_request: Callable[[Peer, dict[str, Any]], Any] | None = None
@@ -112,7 +121,10 @@ class ScriptedVenue:
     async def _take(self, peer: Peer, frame: dict[str, Any]) -> None:
         peer.heard.append(frame)
         op = str(frame.get("op"))
-        if op not in self.mute:
+        if self.cut_on and self.cut_on in frame.get("args", ()):
+            self.cut_on = ""
+            peer.cut()
+        elif op not in self.mute:
             if op == "ping" and self.on_ping is not None:
                 await self.on_ping(peer)
             answer = self._answer(peer, op, frame)
@@ -127,14 +139,21 @@ class ScriptedVenue:
         if op == "ping":
             private = peer.path.endswith("/private")
             return {**echo, "op": "pong", "args": ["1"]} if private else {**echo, "success": True, "ret_msg": "pong", "op": "ping"}
-        refused = self.refuse_auth if op == "auth" else self.refuse_topic if op == "subscribe" else ""
+        refused = self._auth_words(frame) if op == "auth" else self.refuse_topic if op == "subscribe" else ""
+        if op == "subscribe":
+            refused = refused or next((self.refuse[topic] for topic in frame["args"] if topic in self.refuse), "")
         return {**echo, "success": not refused, "ret_msg": refused, "op": op}
+
+    def _auth_words(self, frame: dict[str, Any]) -> str:
+        expired = self.now_ms is not None and int(frame["args"][1]) <= self.now_ms()
+        return self.refuse_auth or ("Params Error" if expired else "")
 
     def _trade_answer(self, peer: Peer, op: str, frame: dict[str, Any]) -> Any:
         if op == "ping":
             return {"retCode": 0, "retMsg": "OK", "op": "pong", "data": ["1"], "connId": "c"}
         if op == "auth":
-            return {"retCode": self.auth_code if self.refuse_auth else 0, "retMsg": self.refuse_auth or "OK", "op": "auth", "connId": "c"}
+            words = self._auth_words(frame)
+            return {"retCode": self.auth_code if words else 0, "retMsg": words or "OK", "op": "auth", "connId": "c"}
         fields = self.on_request(peer, frame) if self.on_request is not None else {}
         if fields is None:
             return None

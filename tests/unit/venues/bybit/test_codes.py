@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kedge.venues.bybit.codes import Operation, Reaction, fix_for, http_reaction, is_known, reaction
+from kedge.venues.bybit.codes import FIXES, Operation, Reaction, fix_for, http_reaction, is_known, reaction
 
 WRITES = [Operation.CREATE, Operation.AMEND, Operation.CANCEL, Operation.SET]
 AMBIGUOUS = [429, 10000, 10016, 10019, 10403, 10429, 20003, 20006, 170001, 170005, 170007, 170032, 500000]
@@ -90,4 +90,6 @@ def test_http_statuses_are_judged_before_the_body(status: int, read: Reaction, w
 
 def test_every_fatal_code_says_what_to_do() -> None:
     assert "this host" in fix_for(10003)
-    assert "list of error codes" in fix_for(110132)
+    assert "this host" in fix_for("HTTP_401")
+    assert "list of error codes" in fix_for("UNREADABLE")
+    assert {code for code in range(-3000, 200_000) if reaction(code, Operation.READ) is Reaction.FATAL} == set(FIXES)

@@ -14,7 +14,7 @@ from tests.unit.venues.bybit.test_mapping import BTC, intent
 
 from kedge.domain.errors import AccessRefused, VenueUnavailable
 from kedge.domain.orders import ApprovedOrder
-from kedge.domain.venue import Refused, Stream, Taken, Unanswered
+from kedge.domain.venue import NO_PERMIT, Refused, Stream, Taken, Unanswered
 from kedge.venues.bybit.credentials import Credentials, Rung
 from kedge.venues.bybit.gateway import OrderGateway
 from kedge.venues.bybit.limits import GroupLimit, RequestLimits
@@ -87,7 +87,8 @@ def test_an_order_goes_over_the_socket_with_the_rest_body_and_a_fresh_time() -> 
             assert d.venue.heard("order.amend")[0]["args"] == [
                 {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "c-1", "qty": "0.005", "price": "60000.2"}
             ]
-            assert await d.gateway.amend(BTC.instrument_id, "c-1") == Taken("venue-1")
+            assert await d.gateway.amend(BTC.instrument_id, "c-1", trigger_ticks=590_000) == Taken("venue-1")
+            assert d.venue.heard("order.amend")[1]["args"][0]["triggerPrice"] == "59000"
             assert (d.gateway.over_socket, d.gateway.over_rest) == (4, 0)
 
     run(test)
@@ -117,7 +118,8 @@ def test_codes_become_answers(code: int, operation: str, kind: type) -> None:
             answer = await (d.place() if operation == "place" else d.gateway.cancel(BTC.instrument_id, "c-1"))
             assert isinstance(answer, kind)
             if isinstance(answer, Refused):
-                assert answer == Refused(str(code), "words")
+                assert answer.code == str(code)
+                assert answer.reason.startswith("words; check that the key" if code == 10003 else "words")
 
     run(test)
 
@@ -224,7 +226,7 @@ def test_the_venues_own_count_is_believed() -> None:
             header = {"X-Bapi-Limit": "10", "X-Bapi-Limit-Status": "0", "X-Bapi-Limit-Reset-Timestamp": "0"}
             d.venue.on_request = lambda peer, frame: {"header": header}
             assert isinstance(await d.place(), Taken)
-            assert await d.place() == Refused("NO_ROOM", "no room under the limit of order.create for 10.1 s; it was not sent")
+            assert await d.place() == Refused("NO_ROOM", "no room under the limit of order.create for 10.0 s; it was not sent")
 
     run(test)
 
@@ -342,5 +344,37 @@ def test_a_permit_is_asked_again_before_a_second_signing() -> None:
             assert isinstance(answer, Refused)
             assert answer.code == "NO_PERMIT"
             assert len(d.venue.heard("order.create")) == 1
+
+    run(test)
+
+
+def test_requests_without_an_answer_leave_nothing_behind() -> None:
+    async def test() -> None:
+        async with desk() as d:
+            d.venue.on_request = lambda peer, frame: None
+            assert isinstance(await d.place(), Unanswered)
+            waiting = asyncio.create_task(d.place(client_order_id="c-2"))
+            await d.venue.until(lambda: len(d.venue.heard("order.create")) == 2)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            assert d.steady.connection is not None
+            assert d.steady.connection._acks == {}
+
+    run(test)
+
+
+def test_a_batch_asks_for_its_permit_and_knows_its_instruments_like_a_single_order() -> None:
+    async def test() -> None:
+        async with desk() as d:
+            approved = [ApprovedOrder(order=intent(client_order_id=name), limits_version="v") for name in ("c-1", "c-2")]
+            answers = await d.gateway.place_batch(approved, is_permitted=lambda: False)
+            assert [answer.code for answer in answers] == [NO_PERMIT, NO_PERMIT]
+            strange = ApprovedOrder(order=intent(instrument="bybit-linear:NOPEUSDT"), limits_version="v")
+            assert [answer.code for answer in await d.gateway.place_batch([approved[0], strange])] == ["UNKNOWN_INSTRUMENT"] * 2
+            assert d.venue.heard("order.create-batch") == []
+            refused = await d.gateway.amend(BTC.instrument_id, "c-1", qty_lots=9, is_permitted=lambda: False)
+            assert isinstance(refused, Refused)
+            assert refused.code == NO_PERMIT
+            assert d.venue.heard("order.amend") == []
 
     run(test)

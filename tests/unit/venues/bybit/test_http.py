@@ -177,3 +177,56 @@ def test_an_https_address_is_taken_and_closing_an_unused_pool_is_harmless() -> N
     wire = Wire("https://api.bybit.com/")
     assert wire.base_url == "https://api.bybit.com"
     asyncio.run(wire.close())
+
+
+def test_a_limit_header_that_is_no_sensible_number_says_nothing() -> None:
+    venue = FakeVenue()
+    venue.on("/x", Say(b"{}", headers={"X-Bapi-Limit": "9" * 5_000, "X-Bapi-Limit-Status": "7"}))
+
+    async def test() -> None:
+        async with venue:
+            wire = Wire(venue.url)
+            try:
+                reply = await wire.post("/x", b"{}", {}, TimeClass.ORDER)
+                assert (reply.limit, reply.remaining) == (None, 7)
+            finally:
+                await wire.close()
+
+    asyncio.run(test())
+
+
+def test_a_pool_that_was_closed_sends_nothing_more() -> None:
+    venue = FakeVenue()
+    venue.on("/x", Say(b"{}"))
+
+    async def test() -> None:
+        async with venue:
+            wire = Wire(venue.url)
+            await wire.post("/x", b"{}", {}, TimeClass.ORDER)
+            await wire.close()
+            with pytest.raises(NotSent, match="closed"):
+                await wire.post("/x", b"{}", {}, TimeClass.ORDER)
+            assert len(venue.seen) == 1
+
+    asyncio.run(test())
+
+
+def test_reads_that_hang_take_no_connection_from_orders() -> None:
+    venue = FakeVenue()
+    venue.on("/read", Say(b"{}", delay_s=1.5))
+    venue.on("/order", Say(b"{}"))
+
+    async def test() -> None:
+        async with venue:
+            wire = Wire(venue.url, connections=2)
+            reads = [asyncio.create_task(wire.get("/read", "", {}, TimeClass.READ)) for _ in range(4)]
+            while len(venue.asked("/read")) < 2:
+                await asyncio.sleep(0.001)
+            async with asyncio.timeout(1):
+                assert (await wire.post("/order", b"{}", {}, TimeClass.ORDER)).status == 200
+            for read in reads:
+                read.cancel()
+            await asyncio.gather(*reads, return_exceptions=True)
+            await wire.close()
+
+    asyncio.run(test())

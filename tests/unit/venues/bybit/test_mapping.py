@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.venues.bybit.wire_examples import EXECUTION, LOG, ORDER, POSITION, WALLET
 
-from kedge.domain.events import FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected
+from kedge.domain.events import FundingSettled, OrderAccepted, OrderCanceled, OrderFilled, OrderRejected, OrderTriggered, OrderWaits
 from kedge.domain.orders import FillCause, Liquidity, OrderIntent, OrderKind, Side, TimeInForce
 from kedge.domain.units import E8, NS_PER_MS
 from kedge.domain.venue import LedgerKind, VenueOrderState
 from kedge.market.catalogue import instrument_at
 from kedge.venues.bybit.codec import ExecutionData, LogData, OrderData, PositionData, UnreadablePayload, WalletData
 from kedge.venues.bybit.gateway_bodies import create_body, grid_text, rest_create, socket_create
-from kedge.venues.bybit.mapping import STATES, UnknownSymbol, execution_news, order_news, venue_order
+from kedge.venues.bybit.mapping import STATES, UnknownSymbol, order_news, venue_order
 from kedge.venues.bybit.mapping_account import ledger_entry, venue_position, venue_wallet
+from kedge.venues.bybit.mapping_fills import execution_news
 from kedge.venues.bybit.signing import HmacSigner
 
 BTC = instrument_at("bybit-linear:BTCUSDT", 1_767_000_000 * 10**9)
@@ -48,13 +49,6 @@ def test_a_maker_rebate_is_a_negative_fee() -> None:
     assert (fill.fee_e8, fill.liquidity, fill.leaves_lots, fill.side) == (-5_000_000, Liquidity.MAKER, 4, Side.SELL)
 
 
-@pytest.mark.parametrize("kind", ["BustTrade", "AdlTrade"])
-def test_what_the_venue_does_by_itself_is_a_liquidation_without_our_id(kind: str) -> None:
-    fill = execution_news(execution(execType=kind, leavesQty="", isMaker=None), RECORDS)
-    assert isinstance(fill, OrderFilled)
-    assert (fill.cause, fill.client_order_id, fill.leaves_lots) == (FillCause.LIQUIDATION, "", 0)
-
-
 @pytest.mark.parametrize(("side", "fee", "lots"), [("Buy", "0.0611", 10), ("Sell", "-0.0611", -10)])
 def test_funding_keeps_its_sign_and_its_id(side: str, fee: str, lots: int) -> None:
     news = execution_news(
@@ -69,7 +63,6 @@ def test_funding_keeps_its_sign_and_its_id(side: str, fee: str, lots: int) -> No
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"execType": "MovePosition"}, "execType"),
         ({"side": "None"}, "side"),
         ({"leavesQty": ""}, "leavesQty"),
         ({"isMaker": None}, "isMaker"),
@@ -103,7 +96,7 @@ def test_other_categories_are_not_ours() -> None:
     ("status", "kind"),
     [
         ("New", OrderAccepted),
-        ("Untriggered", OrderAccepted),
+        ("Untriggered", OrderWaits),
         ("Created", OrderAccepted),
         ("Rejected", OrderRejected),
         ("Cancelled", OrderCanceled),
@@ -111,7 +104,7 @@ def test_other_categories_are_not_ours() -> None:
         ("Deactivated", OrderCanceled),
         ("Filled", type(None)),
         ("PartiallyFilled", type(None)),
-        ("Triggered", type(None)),
+        ("Triggered", OrderTriggered),
     ],
 )
 def test_every_status_of_an_order_says_one_thing(status: str, kind: type) -> None:
@@ -155,7 +148,9 @@ def test_a_market_order_has_no_limit_and_a_waiting_stop_is_conditional() -> None
     stop = venue_order(order(orderType="Market", timeInForce="IOC", price="0", orderStatus="Untriggered", reduceOnly=True), RECORDS)
     gone = venue_order(order(orderStatus="Cancelled", cancelType="CancelByDCP"), RECORDS)
     assert (market.limit_ticks, market.state) == (0, VenueOrderState.FILLED)
-    assert (stop.is_conditional, stop.reduce_only) == (True, True)
+    assert (stop.is_conditional, stop.reduce_only, stop.state, stop.trigger_ticks) == (True, True, VenueOrderState.WAITING, 0)
+    waits = venue_order(order(orderStatus="Untriggered", triggerPrice="59000.5"), RECORDS)
+    assert (waits.state, waits.trigger_ticks, waits.limit_ticks) == (VenueOrderState.WAITING, 590_005, 600_001)
     assert (gone.state, gone.reason) == (VenueOrderState.CANCELED, "CancelByDCP")
 
 
@@ -202,9 +197,11 @@ def test_ledger_rows_keep_their_signs() -> None:
     funding = ledger_entry(read(LogData, LOG))
     moved = ledger_entry(read(LogData, LOG, type="TRANSFER_IN", transSubType="x", symbol="", change="5", cashFlow="5", funding="", fee=""))
     bonus = ledger_entry(read(LogData, LOG, type="BONUS", cashBalance=""))
+    news = ledger_entry(read(LogData, LOG, type="SOMETHING_NEW"))
     assert (funding.kind, funding.funding_e8, funding.change_e8) == (LedgerKind.FUNDING, -6_110_000, -6_110_000)
     assert (moved.kind, moved.word, moved.instrument, moved.cash_flow_e8) == (LedgerKind.TRANSFER, "TRANSFER_IN/x", "", 5 * E8)
-    assert (bonus.kind, bonus.balance_e8) == (LedgerKind.OTHER, None)
+    assert (bonus.kind, bonus.balance_e8) == (LedgerKind.BONUS, None)
+    assert (news.kind, news.word) == (LedgerKind.OTHER, "SOMETHING_NEW")
 
 
 @given(st.integers(1, 10**9), st.sampled_from([1, 10, 100_000, 10_000_000, 25_000_000, E8, 10 * E8]))
@@ -246,6 +243,12 @@ def intent(**changed: Any) -> OrderIntent:
         "kind": OrderKind.LIMIT, "time_in_force": TimeInForce.POST_ONLY, "qty_lots": 10, "limit_ticks": 600_001,
     }  # fmt: skip
     return OrderIntent(**(fields | changed))
+
+
+@pytest.mark.parametrize(("rises", "direction"), [(True, 1), (False, 2)])
+def test_a_conditional_create_waits_for_the_mark_price(rises: bool, direction: int) -> None:
+    body = msgspec.json.decode(create_body(intent(trigger_ticks=590_005, trigger_rises=rises), BTC))
+    assert (body["triggerPrice"], body["triggerDirection"], body["triggerBy"]) == ("59000.5", direction, "MarkPrice")
 
 
 def test_a_create_carries_our_id_the_one_way_index_and_the_self_trade_tag() -> None:

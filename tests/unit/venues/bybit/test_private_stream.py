@@ -15,7 +15,7 @@ from kedge.domain.errors import AccessRefused
 from kedge.domain.events import OrderAccepted, OrderFilled
 from kedge.domain.venue import Stream, StreamDown, StreamUp, VenueNews, VenuePosition, VenueWallet
 from kedge.venues.bybit.codec import Frame, UnreadablePayload, decode_frame
-from kedge.venues.bybit.private_stream import TOPICS, PrivateDialect, PrivateReader
+from kedge.venues.bybit.private_stream import DCP_TOPIC, TOPICS, PrivateDialect, PrivateReader
 from kedge.venues.bybit.reconnect import SocketPace, SteadySocket
 from kedge.venues.bybit.reconnect_pace import Backoff, ConnectBudget
 from kedge.venues.bybit.signing import HmacSigner
@@ -31,9 +31,9 @@ class Bench:
         self.queue = NewsQueue()
         self.unknown: list[str] = []
         self.reader = PrivateReader(RECORDS, "USDT", self.queue.put, self.unknown.append)
-        dialect = PrivateDialect(self.reader, HmacSigner("KEY-A", "SECRET-A"), lambda: 1_767_000_000_000)
+        self.dialect = PrivateDialect(self.reader, HmacSigner("KEY-A", "SECRET-A"), lambda: 1_767_000_000_000)
         self.socket = SteadySocket(
-            Stream.PRIVATE, venue.base + "/v5/private", dialect, self.queue.put,
+            Stream.PRIVATE, venue.base + "/v5/private", self.dialect, self.queue.put,
             backoff=Backoff(Random(1), first_s=0.01, most_s=0.05), budget=ConnectBudget(), pace=SocketPace(greet_s=0.5),
         )  # fmt: skip
 
@@ -84,7 +84,7 @@ def test_a_row_that_is_not_understood_ends_the_connection_so_that_the_loop_recon
         async with ScriptedVenue() as venue:
             bench = Bench(venue)
             await bench.socket.start(2)
-            await venue.peers[0].send(frame("execution.linear", EXECUTION, EXECUTION | {"execType": "Mystery"}))
+            await venue.peers[0].send(frame("execution.linear", EXECUTION, EXECUTION | {"side": "Mystery"}))
             news = [await bench.queue.get() for _ in range(4)]
             assert [type(one) for one in news] == [StreamUp, OrderFilled, StreamDown, StreamUp]
             assert "Mystery" in news[2].why
@@ -143,5 +143,42 @@ def test_news_keep_their_order_and_only_positions_and_wallets_are_replaced() -> 
         queue.close()
         with pytest.raises(Exception, match="no more news"):
             await waiting
+
+    run(test)
+
+
+def test_the_topic_of_disconnect_protection_brings_nothing() -> None:
+    told: list[VenueNews] = []
+    PrivateReader(RECORDS, "USDT", told.append, lambda _: None).read(Frame(topic="dcp.future"))
+    assert told == []
+
+
+def test_a_stream_that_breaks_while_its_protection_is_asked_for_is_made_again() -> None:
+    async def test() -> None:
+        async with ScriptedVenue() as venue:
+            bench = Bench(venue)
+            bench.dialect.protected = True
+            venue.cut_on = DCP_TOPIC
+            await bench.socket.start(2)
+            assert len(venue.peers) == 2
+            assert bench.dialect.protected
+            await bench.socket.close()
+
+    run(test)
+
+
+def test_a_wallet_that_does_not_list_our_coin_or_is_another_accounts_tells_nothing() -> None:
+    async def test() -> None:
+        async with ScriptedVenue() as venue:
+            bench = Bench(venue)
+            await bench.socket.start(2)
+            bitcoin = WALLET["coin"][0] | {"coin": "BTC"}
+            await venue.peers[0].send(
+                frame("wallet", WALLET | {"coin": [bitcoin]}, WALLET | {"accountType": "SPOT"}, WALLET | {"coin": []}),
+                frame("wallet", WALLET),
+            )
+            await bench.socket.ping(1)
+            assert [type(news) for news in bench.queue.take_all()] == [StreamUp, VenueWallet]
+            await bench.socket.close()
 
     run(test)

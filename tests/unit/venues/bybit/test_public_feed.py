@@ -19,10 +19,10 @@ from kedge.domain.instrument import Instrument
 from kedge.domain.orders import Side
 from kedge.domain.units import NS_PER_S
 from kedge.domain.venue import Stream
+from kedge.venues.bybit.book import Book
 from kedge.venues.bybit.codec import BookData, TickerData
 from kedge.venues.bybit.public_feed import FeedSettings, PublicFeed
 from kedge.venues.bybit.public_feed_bars import BarLine
-from kedge.venues.bybit.public_feed_book import Book
 from kedge.venues.bybit.reconnect import SocketPace, SteadySocket
 from kedge.venues.bybit.reconnect_pace import Backoff, ConnectBudget
 

@@ -16,6 +16,7 @@ from kedge.domain.venue import Refused, Taken, Unanswered
 from kedge.venues.bybit import rest_pages
 from kedge.venues.bybit.codec import UnreadablePayload
 from kedge.venues.bybit.limits import RequestLimits
+from kedge.venues.bybit.requests_position import MarginMode
 from kedge.venues.bybit.rest import BybitRest
 from kedge.venues.bybit.rest_endpoints import TRADER_LIMITS
 
@@ -339,7 +340,7 @@ def test_order_requests_carry_their_body_and_bring_the_venues_id(path: str, call
             lambda r: r.set_trading_stop("BTCUSDT", "59000"),
             BTC | {"tpslMode": "Full", "positionIdx": 0, "stopLoss": "59000", "slTriggerBy": "MarkPrice"},
         ),
-        ("/v5/account/set-margin-mode", lambda r: r.set_margin_mode("REGULAR_MARGIN"), {"setMarginMode": "REGULAR_MARGIN"}),
+        ("/v5/account/set-margin-mode", lambda r: r.set_margin_mode(MarginMode.CROSS), {"setMarginMode": "REGULAR_MARGIN"}),
         ("/v5/account/set-limit-px-action", lambda r: r.set_price_action(clamp=False), LINEAR | {"modifyEnable": False}),
     ],
 )
@@ -388,14 +389,14 @@ def test_every_item_of_a_batch_has_its_own_answer() -> None:
     ("path", "call", "size"),
     [
         ("/v5/order/create-batch", lambda r: r.create_batch([{"qty": "1"}] * 8), 5),
-        ("/v5/order/amend-batch", lambda r: r.amend_batch([{"qty": "1"}] * 10), 8),
+        ("/v5/order/amend-batch", lambda r: r.amend_batch([{"qty": "1"}] * 11), 10),
         ("/v5/order/cancel-batch", lambda r: r.cancel_batch([{"orderId": "o"}] * 8), 6),
     ],
 )
 def test_a_batch_larger_than_our_share_is_split(path: str, call: Call, size: int) -> None:
     venue = FakeVenue()
     venue.on(path, lambda seen: batch(*[0] * len(seen.data["request"])))
-    quick = RequestLimits({group: rule._replace(window_ns=20_000_000) for group, rule in TRADER_LIMITS.items()}, jitter_ns=0)
+    quick = RequestLimits({group: rule._replace(window_ns=20_000_000) for group, rule in TRADER_LIMITS.items()})
     found = converse(venue, call, limits=quick)
     assert all(isinstance(answer, Taken) for answer in found)
     sizes = [len(seen.data["request"]) for seen in venue.asked(path)]

@@ -15,7 +15,9 @@ from tests.unit.venues.bybit.wire_examples import ACCOUNT, WALLET
 
 from kedge.domain.errors import AccessRefused, InvalidInput, VenueUnavailable
 from kedge.domain.venue import Refused, Taken, Unanswered
-from kedge.venues.bybit.limits import IP_BAN_NS, GroupLimit, Priority, RequestLimits
+from kedge.venues.bybit import rest_calls
+from kedge.venues.bybit.codes import fix_for
+from kedge.venues.bybit.limits import IP_BAN_NS, GroupLimit, Priority, Request, RequestLimits
 from kedge.venues.bybit.rest import BybitRest
 from kedge.venues.bybit.rest_outcome import NO_ROOM, NOT_SENT
 
@@ -127,7 +129,7 @@ def test_a_read_with_a_wrong_time_measures_the_clock_again() -> None:
         (TAKEN, Taken("o-1")),
         (no(110072, "OrderLinkedID is duplicate"), Taken("")),
         (no(110007, "ab not enough for new order"), Refused("110007", "ab not enough for new order")),
-        (no(10005, "Permission denied"), Refused("10005", "Permission denied")),
+        (no(10005, "Permission denied"), Refused("10005", f"Permission denied; {fix_for(10005)}")),
         (no(10016, "Request timeout"), Unanswered("10016: Request timeout")),
         (no(10006, "Too many visits!"), Unanswered("10006: Too many visits!")),
         (no(424242, "news"), Unanswered("424242: news")),
@@ -274,7 +276,7 @@ def test_headers_correct_the_limits() -> None:
 def test_a_full_group_makes_an_order_wait_and_a_hopeless_one_is_given_up_unsent() -> None:
     venue = FakeVenue()
     venue.on(CREATE, TAKEN)
-    limits = RequestLimits({"order.create": GroupLimit(1, 1, window_ns=50_000_000)}, jitter_ns=0)
+    limits = RequestLimits({"order.create": GroupLimit(1, 1, window_ns=50_000_000)})
     hopeless = RequestLimits({"order.create": GroupLimit(1, 1, window_ns=60_000_000_000)})
 
     async def twice(rest: BybitRest) -> list[object]:
@@ -361,6 +363,44 @@ def test_exits_are_served_where_orders_have_no_room_left() -> None:
 
 @pytest.mark.parametrize("priority", list(Priority))
 def test_every_priority_has_a_patience(priority: Priority) -> None:
-    from kedge.venues.bybit.rest_calls import PATIENCE_NS
+    from kedge.venues.bybit.limits_queue import PATIENCE_NS
 
     assert PATIENCE_NS[priority] > 0
+
+
+def test_a_time_endpoint_that_complains_of_the_time_does_not_block_the_client() -> None:
+    venue = FakeVenue()
+    venue.on("/v5/market/time", no(10002, "time"))
+
+    async def talk(rest: BybitRest) -> None:
+        async with asyncio.timeout(3):
+            with pytest.raises(VenueUnavailable, match="time endpoint answered 10002"):
+                await rest.caller.measure_clock()
+
+    converse(venue, talk)
+
+
+def test_a_clock_that_takes_too_long_to_measure_costs_the_order_and_does_not_send_it_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_calls, "CLOCK_WITHIN_S", 0.1)
+    venue = FakeVenue()
+    venue.on(CREATE, no(10002, "time"), TAKEN)
+
+    async def talk(rest: BybitRest) -> object:
+        await rest.caller.measure_clock()
+        slow = venue.time_now()
+        venue.on("/v5/market/time", Say(slow.body, delay_s=0.4))
+        return await rest.create_order(BODY)
+
+    assert converse(venue, talk) == Refused("10002", "time")
+    assert len(venue.asked(CREATE)) == 1
+
+
+def test_too_many_requests_as_a_status_rest_the_group() -> None:
+    venue = FakeVenue()
+    venue.on(CREATE, Say(b"", status=429))
+
+    async def talk(rest: BybitRest) -> int:
+        assert isinstance(await rest.create_order(BODY), Unanswered)
+        return rest.limits.wait_ns(Request("order.create", Priority.TRADE), rest.caller.mono_ns())
+
+    assert converse(venue, talk) > 500_000_000
