@@ -26,18 +26,27 @@ PARTS = (
     ("Venue core", "venue_core.py", ["--operations", "6000", "--rounds", "1"]),
     ("Exchange server", "exchange_server.py", ["--quick"]),
     ("Live latency", "live_latency.py", ["--quick"]),
+    ("Orders at the socket", "order_latency.py", ["--quick"]),
     ("Lineage in a journal of a million records", "lineage.py", ["--quick"]),
     ("The API and its stream", "api.py", ["--quick"]),
     ("Start of the command line", "start.py", ["--repeats", "3"]),
     ("Memory over ten minutes", "soak.py", ["--quick"]),
+    ("Memory under five thousand messages a second", "flood.py", ["--quick"]),
 )
+TOGETHER = frozenset({"soak.py", "flood.py"})
+"""Ten minutes each, and memory is what they show: they run side by side."""
 
 
-def run(script: str, arguments: list[str]) -> str:
-    done = subprocess.run([sys.executable, str(HERE / script), *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{script} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout.strip()
+def started(script: str, arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, str(HERE / script), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(script: str, process: subprocess.Popen[str]) -> str:
+    """What it printed, once it is done."""
+    said, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{script} failed:\n{said}{errors}")
+    return said.strip()
 
 
 def shown(text: str) -> str:
@@ -64,9 +73,18 @@ def main() -> None:
         "stands beside a limit or a plain loop measured in the same run.",
         f"Machine: {machine()}; {time.strftime('%Y-%m-%d', time.gmtime())}.",
     ]
+    waiting: dict[str, subprocess.Popen[str]] = {}
     for title, script, quick in PARTS:
         print(f"{title} ...", file=sys.stderr, flush=True)
-        pieces.append(f"## {title}\n\n{shown(run(script, quick if given.quick else []))}")
+        if script in TOGETHER and not waiting:
+            waiting = {name: started(name, words if given.quick else []) for _, name, words in PARTS if name in TOGETHER}
+        process = waiting.get(script) or started(script, quick if given.quick else [])
+        try:
+            pieces.append(f"## {title}\n\n{shown(ended(script, process))}")
+        except BaseException:
+            for other in (process, *waiting.values()):
+                other.kill()
+            raise
     page = "\n\n".join(pieces) + "\n"
     print(page)
     if not given.quick:

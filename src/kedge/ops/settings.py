@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from kedge.domain.errors import InvalidConfig, InvalidInput
-from kedge.domain.units import E8, NS_PER_MS, parse_decimal
+from kedge.domain.units import E8, NS_PER_MS, NS_PER_S, parse_decimal
 from kedge.ops.folders import default_state_folder
 from kedge.ops.secret_reference import check_reference
 
@@ -31,6 +31,7 @@ def _decimal(value: object) -> Decimal:
 
 Number = Annotated[Decimal, BeforeValidator(_decimal), Field(max_digits=28, decimal_places=8)]
 Fraction = Annotated[Number, Field(gt=0, le=1)]
+Seconds = Annotated[Number, Field(gt=0, le=604_800)]
 Rate = Annotated[Number, Field(ge=-1, le=1)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.-]{1,64}$")]
@@ -131,6 +132,48 @@ class Limits(Section):
         return values
 
 
+class Execution(Section):
+    """How targets become orders; docs/execution.md tells the styles."""
+
+    style: Literal["market", "limit", "chase", "twap", "participation", "stop_entry"] | None = Field(
+        None, description="market, limit, chase, twap, participation or stop_entry; unset: market, or what the command line says"
+    )
+    chase_ticks: int = Field(1, ge=1, le=1_000_000, description="a chasing order follows when the touch is so many ticks away")
+    chase_every_s: Seconds = Field(Decimal("1"), description="seconds between two moves of a chasing order")
+    chase_life_s: Seconds | None = Field(None, description="seconds from the decision until a chase is over; unset: one bar")
+    chase_then: Literal["market", "stop"] = Field("market", description="what is left of a chase: market takes it, stop leaves it")
+    chase_tries_max: int = Field(10, ge=1, le=100, description="post-only orders that would have taken until a chase is over")
+    chase_exits: bool = Field(False, description="whether chase works reducing orders too; never when limits or people ask for less risk")
+    quote_age_max_s: Seconds = Field(Decimal("5"), description="a quote sampled longer ago is as good as none")
+    without_quote: Literal["last_close", "wait"] = Field("last_close", description="where passive orders rest while no whole book is known")
+    twap_s: Seconds | None = Field(None, description="seconds over which twap slices; unset: ten bars")
+    twap_slices: int = Field(10, ge=1, le=1_000, description="slices of one twap")
+    slice_entry: Literal["market", "limit"] = Field("market", description="slices take at once, or rest first and cross after their life")
+    slice_life_s: Seconds = Field(Decimal("10"), description="seconds a resting slice lives")
+    participation_frac: Fraction = Field(Decimal("0.05"), description="largest share of the volume traded since the last slice")
+    trigger_bps: int = Field(20, ge=1, le=10_000, description="stop_entry triggers when the mark has moved so far since the decision")
+
+    def engine_values(self) -> dict[str, int | str | bool | None]:
+        """Plain values under the names of the strategy room's `ExecutionPolicy`; what is unset is None."""
+        values: dict[str, int | str | bool | None] = {}
+        for name, value in self:
+            if name.endswith("_s"):
+                values[f"{name.removesuffix('_s')}_ns"] = None if value is None else int(value * NS_PER_S)
+            elif name == "participation_frac":
+                values["participation_e8"] = to_e8(value)
+            else:
+                values[name] = value
+        return values
+
+
+class PositionStops(Section):
+    """The stop that lies at the exchange for every position of a live trader; docs/stops.md tells its rules."""
+
+    distance_frac: Number = Field(
+        Decimal("0.10"), ge=0, le=Decimal("0.9"), description="how far from its average price every position has its stop; 0 for none"
+    )
+
+
 class StrategyChoice(Section):
     """Which strategy trades, and its parameters."""
 
@@ -176,6 +219,8 @@ class Settings(Section):
     wallet: Number = Field(Decimal("100000"), gt=0, le=1_000_000_000, description="starting money of simulated accounts, in USDT")
     costs: Costs = Field(default_factory=Costs, description="trading costs in backtests and the demo")
     limits: Limits = Field(default_factory=Limits, description="pre-trade limits")
+    execution: Execution = Field(default_factory=Execution, description="how targets become orders")
+    stops: PositionStops = Field(default_factory=PositionStops, description="stops of positions at the exchange")
     strategy: StrategyChoice = Field(default_factory=StrategyChoice, description="what trades")
     journal: JournalSettings = Field(default_factory=JournalSettings, description="how a run is recorded")
     demo: Demo = Field(default_factory=Demo, description="what `kedge up` plays")
