@@ -26,6 +26,7 @@ from kedge.simulation.venue_types import Crowd, OrderRequest, OrderRow, Position
 from kedge.venues.exchange.api_keys import ApiKey, ApiKeys
 from kedge.venues.exchange.clocks import HandClock
 from kedge.venues.exchange.control import Control
+from kedge.venues.exchange.faults import Faults, FaultyHall
 from kedge.venues.exchange.hall import Hall
 from kedge.venues.exchange.rate_limits import RateLimits
 from kedge.venues.exchange.server import ExchangeServer
@@ -103,15 +104,21 @@ class Loopback:
         Where it answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, faults: bool = False) -> None:
         self.specs: dict[str, Instrument] = {name.partition(":")[2]: instrument_at(name, T0) for name in OPENED}
         self.clock = RealWall(T0 + FIRST_MINUTE * MINUTE)
         self.venue = Venue(list(self.specs.values()), VenueSettings(crowd=Crowd(levels=60)), self.clock.venue_at_ns)
-        self.hall = Hall(self.venue, self.clock, list(self.specs.values()), speed=ADDRESS_FACTOR)
+        misbehaving = Faults(time.time_ns) if faults else None
+        listed = list(self.specs.values())
+        self.hall = Hall(self.venue, self.clock, listed, speed=ADDRESS_FACTOR)
+        if misbehaving is not None:
+            self.hall = FaultyHall(self.venue, self.clock, listed, speed=ADDRESS_FACTOR, faults=misbehaving)
         self.keys, self.limits = ApiKeys(), RateLimits()
         control = Control(ADDRESS_FACTOR, self.clock.venue_ns)
         market = Past(self.hall, self.clock)
-        self._server = ExchangeServer(self.hall, self.clock, self.keys, market, control, source="test", limits=self.limits)
+        self._server = ExchangeServer(
+            self.hall, self.clock, self.keys, market, control, source="test", limits=self.limits, faults=misbehaving
+        )
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="exchange", daemon=True)
         self._numbers = count(1)
@@ -270,9 +277,9 @@ def _at_market(name: str, side: Side, lots: int, **wish: Any) -> OrderRequest:
 
 
 @contextmanager
-def running() -> Iterator[Loopback]:
-    """An exchange for as long as the block lasts."""
-    exchange = Loopback()
+def running(*, faults: bool = False) -> Iterator[Loopback]:
+    """An exchange for as long as the block lasts, one that misbehaves on request if wanted."""
+    exchange = Loopback(faults=faults)
     exchange.start()
     try:
         yield exchange

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conformance.loopback import Desk
+from tests.conformance.loopback import Desk, running
 from tests.conformance.pybit_client import PATIENCE_S
 
 from kedge.simulation.venue_types import Status
@@ -16,6 +16,8 @@ from kedge.venues.exchange.server import all_routes
 from kedge.venues.exchange.sockets import PATHS
 from kedge.venues.exchange.subscriptions import DEPTHS, PRIVATE_KINDS, public_topic
 from kedge.venues.exchange.trade_socket import _OPS
+
+RUN = ("pybit", "ccxt and ccxt.pro", "Conditional orders, stops and batches", "Faults")
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +45,22 @@ def test_the_page_names_every_topic_and_no_other(page: str, desk: Desk) -> None:
 
 
 def run(page: str, title: str, desk: Desk) -> dict[str, Any]:
-    """Run a section's code with the address and key of a desk."""
-    (code,) = re.findall(r"```python\n(.*?)```", section(page, title), re.DOTALL)
-    names: dict[str, Any] = {"KEY": desk.key.key, "SECRET": desk.key.secret}
-    exec(compile(code.replace("127.0.0.1:8100", desk.exchange.url.removeprefix("http://")), title, "exec"), names)
-    return names
+    """Run a section's code, block by block, with the address and key of a desk; the names that all blocks leave."""
+    left: dict[str, Any] = {}
+    for code in blocks(section(page, title)):
+        names: dict[str, Any] = {"KEY": desk.key.key, "SECRET": desk.key.secret}
+        exec(compile(code.replace("127.0.0.1:8100", desk.exchange.url.removeprefix("http://")), title, "exec"), names)
+        left |= names
+    return left
+
+
+def blocks(text: str) -> list[str]:
+    """Its pieces of Python."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_piece_of_code_on_the_page_is_run_here(page: str) -> None:
+    assert sum(len(blocks(section(page, title))) for title in RUN) == len(blocks(page))
 
 
 def test_the_code_for_pybit_trades(page: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +90,26 @@ def test_the_code_for_ccxt_trades_and_follows(page: str, desk: Desk, capsys: pyt
     assert desk.position().lots == 10
     asyncio.run(names["follow"]())
     assert "'bids'" in capsys.readouterr().out
+
+
+def test_the_code_for_stops_conditional_orders_and_batches_does_what_it_says(page: str, desk: Desk) -> None:
+    names = run(page, "Conditional orders, stops and batches", desk)
+    names["session"].client.close()
+    names["exchange"].close()
+    assert [int(code) for code in names["told"]] == [0, 0, 110003]
+    held = desk.position()
+    assert (held.lots, held.take_profit_ticks, held.stop_loss_ticks) == (30, 660_000, 570_000)
+    active = sorted((row.price_ticks, row.qty_lots) for row in desk.rows("open_orders") if row.status is Status.NEW)
+    assert active == [(588_000, 10), (589_000, 10), (590_000, 20)]
+    waiting = sorted(row.trigger_ticks for row in desk.rows("open_orders") if row.status is Status.UNTRIGGERED)
+    assert waiting == [570_000, 610_000, 615_000, 660_000]
+    assert len(names["waiting"]) == 3 + 4, "ccxt asks for active and conditional orders alike"
+
+
+def test_the_code_for_faults_finds_the_order_that_was_not_answered_for(page: str) -> None:
+    with running(faults=True) as exchange:
+        exchange.reopen()
+        names = run(page, "Faults", exchange.desk())
+        names["session"].client.close()
+    assert int(names["answered"]) == 10000
+    assert [row["orderLinkId"] for row in names["found"]] == ["mine"]
