@@ -1,4 +1,4 @@
-"""Write docs/cli.md and docs/configuration.md from the code, or with --check fail when they differ from it."""
+"""Write docs/cli.md, docs/configuration.md and docs/lifecycle.md from the code, or with --check fail when they differ from it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kedge.apps.cli import app_of
 from kedge.apps.commands import COMMANDS, GLOBAL_OPTIONS, Command
 from kedge.ops.config import FREE_SECTIONS, known_keys
 from kedge.ops.settings import Settings
+from scripts.docs_lifecycle import lifecycle_page
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by `make docs` from the code; edit the code. -->"
@@ -135,7 +136,7 @@ def _about(path: tuple[str, ...]) -> str:
     return _cell(_field(path).description or "")
 
 
-PAGES = {"docs/cli.md": cli_page, "docs/configuration.md": configuration_page}
+PAGES = {"docs/cli.md": cli_page, "docs/configuration.md": configuration_page, "docs/lifecycle.md": lambda: lifecycle_page(MADE)}
 
 
 def main(arguments: list[str]) -> int:

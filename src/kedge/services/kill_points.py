@@ -21,6 +21,8 @@ KILL_POINTS: Final = (
     "before_answer_commit",
     "after_answer_commit",
     "before_cancel",
+    "before_amend",
+    "after_amend_answer",
     "after_timer",
     "reconcile_begin",
     "reconcile_after_reading",
@@ -74,14 +76,18 @@ class KillAt:
 
     def __init__(self, name: str, count: int = 1, end: Callable[[], None] | None = None) -> None:
         if name not in KILL_POINTS or count < 1:
-            raise InvalidInput(f"kill point {name}:{count}", why=f"there are {', '.join(KILL_POINTS)}", fix="write NAME or NAME:COUNT")
+            raise InvalidInput(
+                f"kill point {name}:{count}", why=f"there are {', '.join(KILL_POINTS)}", fix="write NAME, NAME:COUNT or NAME:COUNT:freeze"
+            )
         self.name, self._left, self._end = name, count, end or _kill
 
     @classmethod
     def parse(cls, text: str) -> KillAt:
-        """Read `NAME` or `NAME:COUNT`."""
-        name, _, count = text.partition(":")
-        return cls(name, int(count) if count.isascii() and count.isdigit() else 0 if count else 1)
+        """Read `NAME`, `NAME:COUNT` or `NAME:COUNT:freeze`, which stops the process with SIGSTOP until somebody lets it go on."""
+        name, _, rest = text.partition(":")
+        count, _, how = rest.partition(":")
+        known = {"": _kill, "freeze": _freeze}
+        return cls(name, int(count) if count.isascii() and count.isdigit() and how in known else 0 if rest else 1, known.get(how))
 
     @property
     def reached(self) -> bool:
@@ -97,3 +103,7 @@ class KillAt:
 
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _freeze() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)

@@ -10,11 +10,14 @@ import msgspec
 from kedge.domain.compliance import compliance_id
 from kedge.domain.errors import KedgeError, NotFound
 from kedge.domain.events import OrderFilled
-from kedge.domain.orders import FillCause, OrderIntent
+from kedge.domain.instrument import Instrument
+from kedge.domain.orders import BY_VENUE, FillCause, OrderIntent
 from kedge.domain.outputs import Decided, Predicted
 from kedge.domain.record import Step
+from kedge.engine.costs import CostLedger
 from kedge.governance.lineage import Node, NodeKind, Relation, TraceBuilder, key_of
 from kedge.governance.lineage_find import (
+    BY_ENGINE,
     FLATTEN,
     MODEL_STRATEGY,
     decided_of,
@@ -27,13 +30,14 @@ from kedge.governance.lineage_find import (
     refused_of,
     sent_of,
 )
+from kedge.governance.lineage_orders import order_node
+from kedge.governance.lineage_position import stop_node
 from kedge.governance.lineage_records import (
     approval_node,
     decision_node,
     features_node,
     fill_node,
     foreign_fill_node,
-    order_node,
     prediction_node,
     refusal_node,
     run_node,
@@ -41,9 +45,16 @@ from kedge.governance.lineage_records import (
 from kedge.governance.lineage_words import vector_of
 from kedge.services.lineage_documents import Documents, add_sources, told
 from kedge.services.lineage_journal import RunRecords
+from kedge.services.lineage_position import holding_before
 
 CHILDREN_MAX: Final = 200
 """Nodes shown of what came of one: more are counted, and each can be asked for by its own id."""
+
+VENUE_DID: Final = {
+    FillCause.LIQUIDATION: "a liquidation",
+    FillCause.ADL: "a deleveraging (ADL)",
+    FillCause.STOP: "the stop at the position, which fired",
+}
 
 T = TypeVar("T")
 
@@ -72,7 +83,7 @@ class Chain:
             return ""
         key = self._fill(*found)
         if with_order:
-            self._order_of(key, found[1])
+            self._order_of(key, *found)
         self.add_run(key)
         return key
 
@@ -102,7 +113,9 @@ class Chain:
                 self._into.link(self.add_fill(fill.fill_id, with_order=False), key, Relation.FILLED)
         return key
 
-    def add_decision(self, decision_id: str, *, source: str = "", with_orders: bool = False) -> str:
+    def add_decision(
+        self, decision_id: str, *, source: str = "", relation: Relation = Relation.CARRIES_OUT, with_orders: bool = False
+    ) -> str:
         """A decision with all that it comes from; and the orders that carried it out where asked."""
         found = self._decided(decision_id)
         if found is None:
@@ -111,7 +124,7 @@ class Chain:
         step, decided = found
         spec = self._run.spec(decided.instrument, step.seq)
         node = decision_node(step, decided, spec, compliance_id=compliance_id(decision_id))
-        key = self._node(node, source, Relation.CARRIES_OUT)
+        key = self._node(node, source, relation)
         self._prediction_of(key, decided)
         if with_orders:
             self._orders_of(decision_id)
@@ -157,23 +170,59 @@ class Chain:
 
     def _fill(self, step: Step, fill: OrderFilled) -> str:
         try:
-            node = fill_node(step, fill, self._run.spec(fill.instrument, step.seq))
+            spec = self._run.spec(fill.instrument, step.seq)
         except NotFound:
             self._into.note(
                 f"fill {fill.fill_id} is of {fill.instrument}, which the run does not trade: its figures are on an unknown grid"
             )
-            node = foreign_fill_node(step, fill)
-        return self._node(node)
+            return self._node(foreign_fill_node(step, fill))
+        return self._node(fill_node(step, fill, spec, slippage=self._slippage(fill, spec)))
 
-    def _order_of(self, key: str, fill: OrderFilled) -> None:
-        if fill.cause is FillCause.LIQUIDATION:
-            self._into.note(f"fill {fill.fill_id} is a liquidation: the venue closed the position by itself, there is no order of ours")
+    def _slippage(self, fill: OrderFilled, spec: Instrument) -> str:
+        """What a fill cost against the price that its decision saw; '' where no decision ordered it, or on another grid."""
+        ours = fill.client_order_id if fill.cause is FillCause.TRADE else ""
+        sent = self._sure(sent_of, ours, "send") if ours else None
+        taken = self._decided(sent[1].approved.order.decision_id) if sent else None
+        if sent is None or taken is None or self._run.spec(fill.instrument, taken[0].seq).tick_size != spec.tick_size:
+            return ""
+        ledger = CostLedger({fill.instrument: spec})
+        ledger.took((taken[1], sent[1]))
+        cost = ledger.fill(fill)
+        return f"{cost.slippage} {spec.quote}, {cost.bps} bps against the {cost.against} of its decision" if cost.against else ""
+
+    def _order_of(self, key: str, step: Step, fill: OrderFilled) -> None:
+        if fill.cause in BY_VENUE:
+            self._into.note(f"fill {fill.fill_id} is {VENUE_DID[fill.cause]}: the venue closed by itself, there is no order of ours")
+            self._closed(key, step, fill)
         elif fill.cause is FillCause.ADOPTED:
             self._into.note(f"fill {fill.fill_id} was taken over: somebody else traded on the account, there is no order of ours")
         elif not fill.client_order_id:
             self._into.miss(NodeKind.ORDER, "", f"fill {fill.fill_id} is a trade that names no order")
         else:
             self.add_order(fill.client_order_id, source=key)
+
+    def _closed(self, key: str, step: Step, fill: OrderFilled) -> None:
+        """What a fill of the venue's own doing closed: the stop that was wanted for it, and the decisions behind the position."""
+        try:
+            held = holding_before(self._run, step.seq, fill)
+        except NotFound:
+            return  # of an instrument that the run does not trade, which is said already
+        source, relation = key, Relation.ENDS
+        if fill.cause is FillCause.STOP:
+            if held.wanted is None:
+                self._into.miss(NodeKind.STOP, "", f"fill {fill.fill_id} is a stop that fired, and no record wants one for such a position")
+            else:
+                at, wanted = held.wanted
+                node = stop_node(at, wanted, held.told, self._run.spec(fill.instrument, at.seq))
+                source, relation = self._node(node, key, Relation.CLOSED_BY), Relation.GUARDS
+        if held.is_foreign:
+            self._into.note(f"a part of the position that fill {fill.fill_id} closed was traded by somebody else and taken over")
+        elif not held.order_ids:
+            self._into.note(f"the run's records hold no order that opened the position that fill {fill.fill_id} closed")
+        sent = [self._sure(sent_of, name, "send") for name in held.order_ids]
+        taken = list(dict.fromkeys(one[1].approved.order.decision_id for one in sent if one is not None))
+        for decision_id in self._few(taken, f"decisions behind the position that fill {fill.fill_id} closed"):
+            self.add_decision(decision_id, source=source, relation=relation)
 
     def _decision_of(self, key: str, order: OrderIntent) -> None:
         self.add_decision(order.decision_id, source=key)
@@ -187,6 +236,8 @@ class Chain:
             self._into.note(f"decision {decided.decision_id} was taken by a rule, strategy '{decided.strategy}': no model, no prediction")
         elif decided.reason == FLATTEN:
             self._into.note(f"decision {decided.decision_id} was a person's command to be flat: no prediction")
+        elif decided.reason in BY_ENGINE:
+            self._into.note(f"decision {decided.decision_id} was the engine's own, to be flat ({decided.reason}): no prediction")
         else:
             self._into.note(f"decision {decided.decision_id} was taken where the model's answer was no number: no prediction")
 

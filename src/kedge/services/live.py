@@ -14,6 +14,7 @@ from typing import Final
 
 from kedge.domain.events import Command, CommandGiven, RunEnded
 from kedge.domain.record import RunStarted
+from kedge.domain.units import NS_PER_S
 from kedge.domain.venue import TradingVenue
 from kedge.engine.engine import Engine
 from kedge.learning.features import FeatureSet
@@ -23,6 +24,7 @@ from kedge.services.inbox import Inbox
 from kedge.services.kill_points import KillPoints, NoKillPoints
 from kedge.services.live_bars import Bars
 from kedge.services.live_books import Books
+from kedge.services.live_clock import WallClock
 from kedge.services.live_compare import Comparisons
 from kedge.services.live_core import LiveCore, Watcher
 from kedge.services.live_desk import Desk, one_market
@@ -30,11 +32,13 @@ from kedge.services.live_inbox import RunInbox, WasTaken
 from kedge.services.live_instruments import Instruments
 from kedge.services.live_life import Life
 from kedge.services.live_news import News
+from kedge.services.live_quotes import Quotes
 from kedge.services.live_settings import LivePlan, LiveSettings
 from kedge.services.live_start import Begun, LiveStore, begin
 from kedge.services.live_step import InStep, LockStep
+from kedge.services.live_stops import Stops
 from kedge.services.live_timers import Timers
-from kedge.services.permits import GRANT_EVERY_S, Permits
+from kedge.services.permits import GRANT_EVERY_S, PERMIT_AGE_MAX_NS, Permits
 from kedge.services.venue_clock import VenueClock
 from kedge.strategy.base import Strategy
 
@@ -63,6 +67,8 @@ class LiveTrader(Life):
         Raises `MarketGone` where the exchange plays another market than this run's, `VenueUnavailable` where it does not say.
     was_taken : callable, optional
         Whether another run has journalled a command of the inbox.
+    wall_ns : callable, optional
+        This machine's wall clock, to be compared with the venue's; None where it is not.
 
     Attributes
     ----------
@@ -75,10 +81,12 @@ class LiveTrader(Life):
     venue: TradingVenue
     core: LiveCore
     desk: Desk
+    stops: Stops
     bars: Bars
     news: News
     books: Books
     timers: Timers
+    quotes: Quotes
     instruments: Instruments
 
     def __init__(
@@ -97,6 +105,7 @@ class LiveTrader(Life):
         strategy: Strategy | None = None,
         same_market: Callable[[], Awaitable[None]] | None = None,
         was_taken: WasTaken | None = None,
+        wall_ns: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(settings)
         self.journal, self.plan = journal, plan
@@ -107,7 +116,7 @@ class LiveTrader(Life):
         self._make_venue, self._stored, self._strategy = make_venue, stored, strategy
         self._stepping: asyncio.Task[None] | None = None
         self._comparisons = Comparisons(self)
-        self._same_market, self._was_taken = same_market or one_market, was_taken
+        self._same_market, self._was_taken, self._wall_ns = same_market or one_market, was_taken, wall_ns
         self._commands: frozenset[str] = frozenset()
 
     # life -------------------------------------------------------------------------------------------------------------
@@ -170,6 +179,7 @@ class LiveTrader(Life):
             if self.instruments.is_on_old_grid:
                 await self._comparisons.leave_old_grid()
             self.instruments.change()  # before anything is booked that is counted in new lots
+        self.stops.arm()
         await self._comparisons.compare()
         if self.inbox is not None:
             self.spawn(self._read_inbox(self.inbox))
@@ -183,6 +193,7 @@ class LiveTrader(Life):
             await venue.close()
             raise
         self.venue = venue
+        self.wall_clock = WallClock(venue, self._wall_ns, self.monotonic_ns)
 
     async def _begin(self) -> Begun:
         return await begin(self.venue, self.journal, self._stored, self.plan, self._strategy)
@@ -205,7 +216,14 @@ class LiveTrader(Life):
         gate = BarGate(last, plan.interval_ns, history_bars=plan.history_bars, settled_ts_ns=settled)
         self.bars = Bars(core, venue, gate, plan.interval_ns, in_step=in_step, spawn=self.spawn)
         self.news = News(core, venue, self.desk, self.bars, settings, self.want_reconciliation, in_step=in_step)
+        self.stops = Stops(
+            core, venue, self.spawn, self.monotonic_ns, settings.stops, want=self.want_reconciliation, same_market=self._same_market
+        )
+        self.desk.on_stop, self.news.on_position = self.stops.want, self.stops.shown
+        self.watchers.append(self.stops.saw)
         self.books = Books(core, venue, self.desk, settings, self.news.drain, self.want_reconciliation, self._same_market)
+        self.books.on_positions = self.stops.shown_all
+        self.quotes = Quotes(core, venue)
         self.timers = Timers(core, self.fail, lambda: gate.is_open, armed=not in_step)
 
     def want_reconciliation(self, why: str) -> None:
@@ -214,7 +232,7 @@ class LiveTrader(Life):
 
     async def _in_step(self, lockstep: LockStep) -> None:
         driver = InStep(
-            self.core, self.venue, self.desk, self.bars, self.news, self.timers, self.settings,
+            self.core, self.venue, self.desk, self.bars, self.news, self.timers, self.settings, stops=self.stops,
             reconcile=self._comparisons.compare, is_wanted=lambda: self._comparisons.is_wanted, monotonic_ns=self.monotonic_ns,
         )  # fmt: skip
         await driver.run(lockstep)
@@ -223,7 +241,12 @@ class LiveTrader(Life):
     # the rest ---------------------------------------------------------------------------------------------------------
 
     async def _renew(self) -> None:
+        last_ns = self.monotonic_ns()
         while True:
+            now_ns = self.monotonic_ns()
+            if now_ns - last_ns >= PERMIT_AGE_MAX_NS:  # before the renewal, so that nothing decided back then is permitted by it
+                self.news.stood_still((now_ns - last_ns) / NS_PER_S)
+            last_ns = now_ns
             self.permits.renew()
             await asyncio.sleep(GRANT_EVERY_S / 2)
 

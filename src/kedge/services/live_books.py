@@ -8,28 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from kedge.domain.events import BooksDiffer, Command, CommandGiven, OrderAccepted
-from kedge.domain.venue import TradingVenue
+from kedge.domain.events import BooksDiffer, Command, CommandGiven, OrderAccepted, OrderAmended
+from kedge.domain.venue import TradingVenue, VenuePosition
 from kedge.engine.lifecycle import Status
 from kedge.risk.states import FLATTEN, RiskState
+from kedge.services.ledger import UNKNOWN_LEDGER, cash_of, not_understood
+from kedge.services.live_clock import WallClock
 from kedge.services.live_core import LiveCore
 from kedge.services.live_desk import Desk
 from kedge.services.live_settings import LiveSettings
 from kedge.services.reconcile import (
+    CLOCK_BEYOND_LIMIT,
     ORDER_ALIVE,
     Foreign,
     VenueBooks,
     adoptions,
+    amended,
     differences,
     foreign_orders,
     missed,
     not_shown,
     read_books,
+    restatements,
     shown,
     still_open,
 )
@@ -41,6 +46,8 @@ STEADY: Final = 3
 """So many readings in a row with the same difference, nothing else moving, make it a fact."""
 
 _log: Final = logging.getLogger("kedge.live")
+
+_Key = tuple[str, str, str, int, int, str]
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -63,10 +70,11 @@ class _Steady:
 
     def __init__(self) -> None:
         self.readings = 0
-        self._keys: list[tuple[str, str, str, int, int]] = []
+        self._keys: list[object] = []
 
-    def count(self, found: list[BooksDiffer], *, moved: bool) -> int:
-        keys = [_key(report) for report in found]
+    def count(self, found: list[BooksDiffer], terms: list[OrderAmended], *, moved: bool) -> int:
+        keys: list[object] = [_key(report) for report in found]
+        keys += [(order.client_order_id, order.qty_lots, order.limit_ticks) for order in terms]
         self.readings = 0 if moved else self.readings + 1 if keys == self._keys else 1
         self._keys = keys
         return self.readings
@@ -83,6 +91,11 @@ class Books:
         Asks for another comparison soon, with the reason.
     same_market : callable
         Raises where what the venue has just said was said by another market.
+
+    Attributes
+    ----------
+    on_positions : callable
+        Told of the venue's positions after each reading.
     """
 
     def __init__(
@@ -97,9 +110,11 @@ class Books:
     ) -> None:
         self._core, self._venue, self._desk, self._settings, self._drain = core, venue, desk, settings, drain
         self._want, self._same_market = want, same_market
+        self.on_positions: Callable[[Sequence[VenuePosition]], None] = _nobody
         self._lock = asyncio.Lock()
         self._known_foreign: set[str] = set()
-        self._reported: set[tuple[str, str, str, int, int]] = set()
+        self._reported: set[_Key] = set()
+        self._for_people: set[str] = set()
         self.last: Reconciled | None = None
         self.count = 0
 
@@ -120,18 +135,30 @@ class Books:
                 data_ts_ns = self._core.clock.data_ts_ns
                 news, books = await self._read()
                 booked += self._book(books)
-                found = self._differ(books)
-                if not found:
-                    return self._conclude(why, reading, booked, (), data_ts_ns)
+                found, terms = self._differ(books), amended(self._core.state, books, self._core.now_ns())
+                if not found and not terms:
+                    return self._conclude(why, reading, booked, books, (), data_ts_ns)
                 moved = self._drain() != news or bool(self._desk.under_way)
-                if steady.count(found, moved=moved) >= STEADY or self._is_known(found, steady):
-                    if self._settings.foreign is Foreign.ADOPT:
-                        booked += self._adopt(books)
-                        found = self._differ(books)
-                    return self._conclude(why, reading, booked, tuple(found), data_ts_ns)
+                if steady.count(found, terms, moved=moved) >= STEADY or (not terms and self._is_known(found, steady)):
+                    booked += self._take_over(books, terms)
+                    return self._conclude(why, reading, booked, books, tuple(self._differ(books)), data_ts_ns)
                 await asyncio.sleep(self._settings.reading_gap_s * reading)
             self._core.kill.reach("reconcile_end")
             return Reconciled(self._core.now_ns(), why, READINGS_MAX, booked, (), False)
+
+    async def check_clock(self, clock: WallClock) -> None:
+        """Halt where this machine's clock is beyond its limit.
+
+        Raises
+        ------
+        VenueUnavailable
+            The venue's clock could not be asked.
+        """
+        reading = await clock.beyond()
+        if reading is not None and not self._is_stopped():
+            _log.error("clock beyond its limit: %.3f s", reading.off_ns / 1e9, extra={"event": "clock_beyond_limit"})
+            detail = f"{reading.off_ns / 1e9:.3f} s apart at least"
+            self._core.step(BooksDiffer(self._core.now_ns(), CLOCK_BEYOND_LIMIT, "", "", reading.ours_ns, reading.theirs_ns, detail))
 
     async def _read(self) -> tuple[int, VenueBooks]:
         while under_way := self._desk.under_way:
@@ -150,17 +177,47 @@ class Books:
         for event in missed(state, books, core.seen, self._settings.foreign):
             core.step(event)
             core.kill.reach("reconcile_mid_events")
+        self._book_what_a_person_saw(books)
         for event in shown(state, books, core.now_ns()):
             if isinstance(event, OrderAccepted):
                 self._desk.accepted(event)
                 core.kill.reach("reconcile_mid_events")
+        for theirs in books.orders:
+            ours = state.orders.by_id.get(theirs.client_order_id)
+            if ours is not None and ours.status is Status.WAITING:
+                self._desk.shown_open(ours, theirs)
         for order in not_shown(state, books):
             if order.order.client_order_id not in self._desk.placing:
                 self._desk.unanswered(order)
+        self._desk.settle_amends()
         for order in still_open(state, books):
             self._desk.cancel(order.order.client_order_id)
+        self.on_positions(books.positions)
         if self._settings.foreign is Foreign.ADOPT:
             self._note_foreign(books)
+        return core.steps - begin
+
+    def _book_what_a_person_saw(self, books: VenueBooks) -> None:
+        """Ledger rows of no known kind are booked when they were reported and a person has resumed since."""
+        core = self._core
+        for entry in not_understood(books.ledger, core.seen):
+            cash = cash_of(entry)
+            if cash is not None and entry.entry_id in self._for_people and not self._is_stopped():
+                _log.warning("unknown ledger row booked after a resume: %s", cash, extra={"event": "unknown_ledger_booked"})
+                core.step(cash)
+
+    def _take_over(self, books: VenueBooks, terms: list[OrderAmended]) -> int:
+        """Book what is no difference for people: changed terms of our orders and, where that is allowed, positions; how many."""
+        core = self._core
+        begin = core.steps
+        for order in terms:
+            _log.warning("order amended by somebody: %s", order, extra={"event": "order_amended", "client_order_id": order.client_order_id})
+            core.step(order)
+        if self._settings.foreign is Foreign.ADOPT:
+            self._adopt(books)
+        for restated in restatements(core.state, books, core.now_ns()):
+            _log.warning("cost of a position restated: %s", restated, extra={"event": "cost_restated"})
+            core.step(restated)
         return core.steps - begin
 
     def _note_foreign(self, books: VenueBooks) -> None:
@@ -169,26 +226,27 @@ class Books:
                 self._known_foreign.add(order.venue_order_id)
                 _log.warning("foreign order adopted", extra={"event": "foreign_order", "venue_order_id": order.venue_order_id})
 
-    def _adopt(self, books: VenueBooks) -> int:
-        """Take over positions whose difference has stayed; how many."""
+    def _adopt(self, books: VenueBooks) -> None:
+        """Take over positions whose difference has stayed."""
         core = self._core
-        begin = core.steps
         searched = {core.state.orders.by_id[name].order.instrument for name in self._desk.searching if name in core.state.orders.by_id}
         for event in adoptions(core.state, books, core.now_ns()):
             if getattr(event, "instrument", "") not in searched:
                 _log.warning("position adopted: %s", event, extra={"event": "foreign_position"})
                 core.step(event)
-        return core.steps - begin
 
     def _differ(self, books: VenueBooks) -> list[BooksDiffer]:
         core, settings = self._core, self._settings
-        return differences(core.state, books, settings.foreign, wallet_tolerance_e8=settings.wallet_tolerance_e8, ts_ns=core.now_ns())
+        tolerance_e8, now_ns = settings.wallet_tolerance_e8, core.now_ns()
+        return differences(core.state, books, core.seen, settings.foreign, wallet_tolerance_e8=tolerance_e8, ts_ns=now_ns)
 
     def _is_known(self, found: list[BooksDiffer], steady: _Steady) -> bool:
         """Whether these very differences are reported and trading is halted already: they need no further proof."""
         return steady.readings > 0 and self._is_stopped() and all(_key(report) in self._reported for report in found)
 
-    def _conclude(self, why: str, readings: int, booked: int, reports: tuple[BooksDiffer, ...], data_ts_ns: int) -> Reconciled:
+    def _conclude(
+        self, why: str, readings: int, booked: int, books: VenueBooks, reports: tuple[BooksDiffer, ...], data_ts_ns: int
+    ) -> Reconciled:
         core = self._core
         for report in reports:
             if not self._is_stopped() or _key(report) not in self._reported:
@@ -196,6 +254,8 @@ class Books:
                 _log.error("books differ: %s", report, extra={"event": "books_differ", "code": report.code})
                 core.step(report)
                 core.kill.reach("reconcile_mid_events")
+        if any(report.code == UNKNOWN_LEDGER for report in reports):
+            self._for_people.update(entry.entry_id for entry in not_understood(books.ledger, core.seen))
         if not reports:
             self._reported.clear()
             core.seen.agreed(data_ts_ns)
@@ -220,5 +280,9 @@ class Books:
             self._core.step(CommandGiven(self._core.now_ns(), Command.CANCEL_ALL, "trader", "no order rests while trading is halted"))
 
 
-def _key(report: BooksDiffer) -> tuple[str, str, str, int, int]:
-    return report.code, report.instrument, report.client_order_id, report.ours, report.theirs
+def _key(report: BooksDiffer) -> _Key:
+    return report.code, report.instrument, report.client_order_id, report.ours, report.theirs, report.detail
+
+
+def _nobody(_: Sequence[VenuePosition]) -> None:
+    """Nobody wants to know."""

@@ -24,7 +24,7 @@ class Comparisons:
     def __init__(self, trader: LiveTrader) -> None:
         self._trader, self._settings = trader, trader.settings
         self.done, self._wanted, self._why = asyncio.Event(), asyncio.Event(), "start"
-        self._compared_at = 0
+        self._compared_at = -1
 
     def want(self, why: str) -> None:
         """Have the books compared soon."""
@@ -37,7 +37,7 @@ class Comparisons:
 
     @property
     def sees(self) -> bool:
-        """Whether the private stream was not interrupted since the last comparison."""
+        """Whether the books were compared, and the private stream was not interrupted since."""
         return self._trader.news.interruptions == self._compared_at
 
     async def compare(self) -> None:
@@ -86,6 +86,7 @@ class Comparisons:
         """Compare once; whether that is concluded. Where it is not, nobody knows whether the books agree: bars wait."""
         concluded = False
         try:
+            await self._trader.books.check_clock(self._trader.wall_clock)
             concluded = (await self._trader.books.reconcile(why)).conclusive
         finally:
             if not concluded:

@@ -11,18 +11,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from kedge.domain.events import BarClosed, Event, FeedGap, FundingKnown
-from kedge.domain.outputs import CancelSent, OrderSent, Output, TimerSet
+from kedge.domain.events import BarClosed, Event, FeedGap, FundingKnown, QuoteLost, QuoteSampled, TimerFired
+from kedge.domain.outputs import AmendSent, CancelSent, OrderSent, Output, StopWanted, TimerSet
 from kedge.engine.engine import Engine
 from kedge.services.backtest import RunJournal
 from kedge.services.kill_points import KillPoints
 from kedge.services.seen import Seen, id_of
 from kedge.services.venue_clock import VenueClock
 
-_LEAVING: Final = frozenset({OrderSent, CancelSent})
+_LEAVING: Final = frozenset({OrderSent, AmendSent, CancelSent, StopWanted})
 """Outputs that leave the process."""
-_MARKET: Final = frozenset({BarClosed, FeedGap, FundingKnown})
-"""Events that the exchange tells again after a crash, since it waits for the acknowledgement of their instant."""
+_MARKET: Final = frozenset({BarClosed, FeedGap, FundingKnown, QuoteSampled, QuoteLost})
+"""Events that the exchange tells again after a crash, since it waits for the acknowledgement of their instant; quotes are asked again."""
+_DECIDING: Final = frozenset({BarClosed, TimerFired})
+"""Events that let the engine decide, so that it should know the quotes of that moment first."""
 
 Watcher = Callable[[Event, Sequence[Output]], None]
 
@@ -45,6 +47,7 @@ class LiveCore:
         self.state = engine.state
         self.send: Callable[[Sequence[Output]], None] = _nothing
         self.watchers: list[Watcher] = []
+        self.before_deciding: Callable[[Event], None] = _nobody_asks
         self.changed = asyncio.Event()
         self.on_timers: Callable[[], None] = _nobody
         self.on_snapshot_due: Callable[[], None] = _nobody
@@ -66,6 +69,8 @@ class LiveCore:
         booked = id_of(event)
         if booked and event in self.seen:
             return ()
+        if type(event) in _DECIDING:
+            self.before_deciding(event)
         kill = self.kill
         if kill.armed:
             kill.reach("before_step")
@@ -107,6 +112,10 @@ class LiveCore:
 
 def _nothing(_: Sequence[Output]) -> None:
     """Nobody carries anything out."""
+
+
+def _nobody_asks(_: Event) -> None:
+    """Nobody samples quotes."""
 
 
 def _nobody() -> None:

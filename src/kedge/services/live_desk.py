@@ -1,46 +1,61 @@
 """The desk: carries out what the engine wants, turns the venue's answers into events, and looks up what was not answered.
 
 Rules: an order leaves only after its record is durable, and is registered before it leaves, since its trades can outrun its answer.
-Requests leave in the order in which the engine wanted them and wait for each other only where a cancel follows its own order. A time-out
-is not a refusal: the order stays reserved until it is looked up. Nothing is ever sent a second time; a cancel may be.
+Requests leave in the order in which the engine wanted them and wait for each other only where a cancel or an amend follows its own order,
+and an amend the one before it. A time-out is not a refusal: the order stays reserved until it is looked up. Nothing is ever sent a second
+time; a cancel may be. What is told of an order goes to the engine, whose table judges it; only an acknowledgement that it has is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final
 
-from kedge.domain.errors import KedgeError, MarketGone
 from kedge.domain.events import (
-    BooksDiffer,
     OrderAccepted,
+    OrderAmended,
     OrderCanceled,
-    OrderFilled,
-    OrderProvenAbsent,
     OrderRejected,
+    OrderTriggered,
     OrderUnanswered,
+    OrderWaits,
+    Request,
 )
 from kedge.domain.instrument import InstrumentId
-from kedge.domain.orders import ApprovedOrder
-from kedge.domain.outputs import CancelSent, OrderSent, Output
-from kedge.domain.venue import NO_PERMIT, NOT_LISTED, Answer, Refused, Taken, TradingVenue, Unanswered, VenueOrder, VenueOrderState
+from kedge.domain.orders import ApprovedOrder, OrderKind, TimeInForce
+from kedge.domain.outputs import AmendSent, CancelSent, OrderSent, Output, StopWanted
+from kedge.domain.venue import NO_PERMIT, NOT_LISTED, Answer, Refused, Taken, TradingVenue, Unanswered, VenueOrder
+from kedge.engine.fold_orders import NOT_SENT
 from kedge.engine.lifecycle import Status
 from kedge.engine.orders import OrderState
+from kedge.risk.states import RiskState
+from kedge.services.desk_amends import Amends
+from kedge.services.desk_requests import Requests, Spawn, answered
+from kedge.services.desk_search import Search
 from kedge.services.live_core import LiveCore
-from kedge.services.lookup import Absent, LookupPace, Shown, look_up
+from kedge.services.lookup import Absent, LookupPace, Shown
 from kedge.services.permits import Permits, may_add_risk
-from kedge.services.reconcile import ORDER_VANISHED
 
-_ARRIVED: Final = frozenset({Status.OPEN, Status.FILLED, Status.CANCELED})
 _log: Final = logging.getLogger("kedge.live")
 
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+_AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+"""Orders that end when they arrive."""
+
+_NOT_TAKEN: Final = frozenset({Status.PENDING_NEW, Status.UNKNOWN, Status.REJECTED, Status.ABSENT})
+"""Where an order stands that the venue has not taken, or of which nobody knows."""
+
+Told = OrderAccepted | OrderWaits | OrderTriggered | OrderAmended | OrderRejected | OrderCanceled
+"""News of an order that is not a fill."""
 
 
 async def one_market() -> None:
     """A real venue never begins another market."""
+
+
+def no_stops(_: StopWanted) -> None:
+    """Nobody puts stops at the venue."""
 
 
 class Desk:
@@ -63,6 +78,8 @@ class Desk:
     ----------
     unlisted : frozenset of str
         Instruments that the venue lists no more.
+    on_stop : callable
+        Takes each wish for a stop at the venue, once it is durable; set by whoever carries them out.
     """
 
     def __init__(
@@ -78,37 +95,61 @@ class Desk:
         sees: Callable[[], bool] = lambda: True,
         same_market: Callable[[], Awaitable[None]] = one_market,
     ) -> None:
-        self._core, self._venue, self._permits, self._spawn = core, venue, permits, spawn
-        self._monotonic_ns, self._pace = monotonic_ns, pace
-        self._sees, self._same_market = sees, same_market
+        self._core, self._venue, self._permits = core, venue, permits
+        self._monotonic_ns, self._sees = monotonic_ns, sees
         self.unlisted: frozenset[str] = frozenset()
-        self.placing: dict[str, asyncio.Task[None]] = {}
-        self.canceling: dict[str, asyncio.Task[None]] = {}
-        self.searching: dict[str, asyncio.Task[None]] = {}
+        self.on_stop: Callable[[StopWanted], None] = no_stops
+        self._places, self._cancels = Requests(spawn), Requests(spawn)
+        self._amends = Amends(
+            core, venue, spawn, pace, self.placing, search=lambda name: self.search(name), may_add_risk=self._may_add_risk
+        )
+        self._search = Search(
+            core, venue, spawn, pace, told=self.told, cancel=lambda name: self.cancel(name), amending=self.amending, same_market=same_market
+        )
         self.sent = 0
-        self.vanished: set[str] = set()
         self._wanted_gone = set(wanted_gone)
         core.send = self.send
 
     @property
+    def placing(self) -> dict[str, asyncio.Task[None]]:
+        return self._places.tasks
+
+    @property
+    def canceling(self) -> dict[str, asyncio.Task[None]]:
+        return self._cancels.tasks
+
+    @property
+    def amending(self) -> dict[str, asyncio.Task[None]]:
+        return self._amends.tasks
+
+    @property
+    def searching(self) -> dict[str, asyncio.Task[None]]:
+        return self._search.tasks
+
+    @property
     def under_way(self) -> list[asyncio.Task[None]]:
         """Requests without an answer yet."""
-        return [*self.placing.values(), *self.canceling.values()]
+        return [*self.placing.values(), *self.amending.values(), *self.canceling.values()]
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Carry out one step's outputs."""
         refused: list[OrderSent] = []
+        closing: dict[str, list[str]] = {}
         for output in outputs:
-            kind = type(output)
-            if kind is OrderSent:
-                approved = output.approved  # type: ignore[union-attr]
-                listed = approved.order.instrument not in self.unlisted
-                if approved.order.reduce_only or (listed and self._may_add_risk()):
-                    self._place(approved)
+            if isinstance(output, OrderSent):
+                order = output.approved.order
+                if order.reduce_only or (order.instrument not in self.unlisted and self._may_add_risk()):
+                    self._place(output.approved, () if order.reduce_only else closing.get(order.instrument, ()))
+                    if order.reduce_only:
+                        closing.setdefault(order.instrument, []).append(order.client_order_id)
                 else:
-                    refused.append(output)  # type: ignore[arg-type]
-            elif kind is CancelSent:
-                self.cancel(output.client_order_id)  # type: ignore[union-attr]
+                    refused.append(output)
+            elif isinstance(output, CancelSent):
+                self.cancel(output.client_order_id)
+            elif isinstance(output, AmendSent):
+                self._amends.send(output)
+            elif isinstance(output, StopWanted):
+                self.on_stop(output)
         for one in refused:
             self._refuse(one.approved)
 
@@ -117,37 +158,103 @@ class Desk:
         by_id = self._core.state.orders.by_id
         self._wanted_gone = {name for name in self._wanted_gone if name in by_id and by_id[name].is_live} | {client_order_id}
         if client_order_id not in self.canceling:
-            order = self._core.state.orders.by_id[client_order_id].order
-            task = self._spawn(self._canceling(order.instrument, client_order_id))
-            self.canceling[client_order_id] = task
-            task.add_done_callback(lambda _: self.canceling.pop(client_order_id, None))
+            self._cancels.begin(client_order_id, self._canceling(by_id[client_order_id].order.instrument, client_order_id))
 
     def search(self, client_order_id: str) -> None:
         """Look an order up until its fate is known, beside everything else."""
-        if client_order_id not in self.searching:
-            task = self._spawn(self._searching(client_order_id))
-            self.searching[client_order_id] = task
-            task.add_done_callback(lambda _: self.searching.pop(client_order_id, None))
+        self._search.look(client_order_id)
+
+    def found(self, order: OrderState, found: Shown | Absent) -> bool:
+        """Book what a search showed; whether the order needs no more searching."""
+        return self._search.found(order, found)
+
+    # what is told -----------------------------------------------------------------------------------------------------
+
+    def told(self, event: Told) -> None:
+        """News of an order of ours, by its answer, its stream or a list: the table judges it.
+
+        An acknowledgement that answer, stream and lists repeat is taken once; an order that was to be cancelled and turns up is cancelled.
+        """
+        name = event.client_order_id
+        order = self._core.state.orders.by_id[name]
+        if isinstance(event, OrderAccepted) and order.shown and (order.venue_order_id or not event.venue_order_id):
+            return
+        if isinstance(event, OrderAmended) and not order.shown:  # the venue shrank it before its acknowledgement was told
+            self._core.step(OrderAccepted(event.ts_ns, name, ""))
+        self._core.step(event)
+        if order.status in (Status.OPEN, Status.WAITING) and name in self._wanted_gone:
+            self.cancel(name)
+        if isinstance(event, OrderTriggered) and order.is_live and order.order.kind is OrderKind.MARKET:
+            self._search.look_if_open(name)
+        self.expect_trades(name)
+
+    def expect_trades(self, client_order_id: str) -> None:
+        """Look up an order that is over where trades of it are still to be told, unless they follow soon."""
+        self._search.look_if_untold(client_order_id)
+
+    def accepted(self, event: OrderAccepted) -> None:
+        """The venue has the order."""
+        self.told(event)
+
+    def shown_open(self, order: OrderState, theirs: VenueOrder) -> None:
+        """A list of the venue's shows an order of ours open or waiting."""
+        self._search.shown_open(order, theirs)
+
+    def unanswered(self, order: OrderState) -> None:
+        """The venue's open orders do not show it, or nobody knows which terms of it stand: it is looked up."""
+        name = order.order.client_order_id
+        if order.status is Status.PENDING_NEW:
+            self._core.step(OrderUnanswered(self._core.now_ns(), name))
+        if order.is_live:
+            self.search(name)
+
+    def settle_amends(self) -> None:
+        """Look up the orders whose amend or whose last trades nobody here is asking about: a process before this one did."""
+        orders = self._core.state.orders
+        for untold in list(orders.untold.values()):
+            for name in list(untold):
+                self.search(name)
+        for slot in self._core.state.by_index:
+            for name, order in list(orders.of(slot.instrument).items()):
+                if order.is_amending and name not in self.amending and name not in self.searching and not self._amends.awaits_row(name):
+                    self._amends.lost(name, "asked for before this process began, or its row is missing")
 
     # placing ----------------------------------------------------------------------------------------------------------
 
     def _may_add_risk(self) -> bool:
-        return self._sees() and may_add_risk(self._permits, self._monotonic_ns())
+        """Asked again right before each signature: an order may have waited for room while trading was halted."""
+        return self._core.state.risk_state is RiskState.RUNNING and self._sees() and may_add_risk(self._permits, self._monotonic_ns())
 
-    def _place(self, approved: ApprovedOrder) -> None:
+    def _place(self, approved: ApprovedOrder, closing: Sequence[str]) -> None:
+        """Send an order; one that opens waits until those before it, which close, were taken: arriving first it would cut them."""
         if self._core.kill.armed:
             self._core.kill.reach("before_send")
-        name = approved.order.client_order_id
         self.sent += 1
-        task = self._spawn(self._placing(approved))
-        self.placing[name] = task
-        task.add_done_callback(lambda _: self.placing.pop(name, None))
+        self._places.begin(approved.order.client_order_id, self._placing_after(approved, closing) if closing else self._placing(approved))
+
+    async def _placing_after(self, approved: ApprovedOrder, closing: Sequence[str]) -> None:
+        name, by_id = approved.order.client_order_id, self._core.state.orders.by_id
+        before = [self.placing[one] for one in closing if one in self.placing]
+        if before:
+            await asyncio.wait(before)
+        order = by_id.get(name)
+        if order is None or not order.is_live:
+            return
+        not_taken = [one for one in closing if one in by_id and by_id[one].status in _NOT_TAKEN]
+        if order.status is Status.PENDING_NEW and not not_taken:
+            await self._placing(approved)
+            return
+        self.placing.pop(name, None)
+        why = f"{not_taken[0]}, which closes, was not taken" if not_taken else f"the order is {order.status} by now"
+        self._core.step(OrderRejected(self._core.now_ns(), name, NOT_SENT, why))
 
     def _refuse(self, approved: ApprovedOrder) -> None:
         name, code = approved.order.client_order_id, NO_PERMIT
         age = self._permits.granted_ns
         if approved.order.instrument in self.unlisted:
             code, why = NOT_LISTED, f"the venue lists {approved.order.instrument} no more"
+        elif self._core.state.risk_state is not RiskState.RUNNING:
+            why = f"trading is {self._core.state.risk_state} by now"
         elif not self._sees():
             why = "the private stream was interrupted, and the books were not compared since"
         else:
@@ -157,7 +264,7 @@ class Desk:
 
     async def _placing(self, approved: ApprovedOrder) -> None:
         kill, name = self._core.kill, approved.order.client_order_id
-        placing = _answered(self._venue.place(approved, is_permitted=None if approved.order.reduce_only else self._may_add_risk))
+        placing = answered(self._venue.place(approved, is_permitted=None if approved.order.reduce_only else self._may_add_risk))
         if kill.armed:
             request = asyncio.ensure_future(placing)
             await asyncio.sleep(0)
@@ -176,28 +283,16 @@ class Desk:
         if order is None:  # finished and forgotten while the answer was on its way
             return
         if isinstance(answer, Taken):
-            self.accepted(OrderAccepted(core.now_ns(), name, answer.venue_order_id))
+            self.told(OrderAccepted(core.now_ns(), name, answer.venue_order_id))
+            if order.is_live and order.order.time_in_force in _AT_ONCE and not order.order.trigger_ticks:
+                self._search.look_if_open(name)
         elif isinstance(answer, Refused):
-            core.step(OrderRejected(core.now_ns(), name, answer.code, answer.reason))
+            self.told(OrderRejected(core.now_ns(), name, answer.code, answer.reason))
         else:
             _log.warning("order unanswered: %s", answer.why, extra={"event": "order_unanswered", "client_order_id": name})
-            self.unanswered(order)
-
-    def accepted(self, event: OrderAccepted) -> None:
-        """The venue has the order; told by its answer, its stream or a list, whichever is first."""
-        order = self._core.state.orders.by_id[event.client_order_id]
-        known = order.status in _ARRIVED or order.status is Status.PENDING_CANCEL
-        if not known or (order.status in (Status.OPEN, Status.PENDING_CANCEL) and not order.venue_order_id and event.venue_order_id):
-            self._core.step(event)
-            if order.status is Status.OPEN and event.client_order_id in self._wanted_gone:
-                self.cancel(event.client_order_id)
-
-    def unanswered(self, order: OrderState) -> None:
-        """Nobody knows whether the order came: it is UNKNOWN, and looked up."""
-        if order.status is Status.PENDING_NEW:
-            self._core.step(OrderUnanswered(self._core.now_ns(), order.order.client_order_id))
-        if order.is_live:
-            self.search(order.order.client_order_id)
+            core.step(OrderUnanswered(core.now_ns(), name))
+            if order.is_live:
+                self.search(name)
 
     # cancelling -------------------------------------------------------------------------------------------------------
 
@@ -210,88 +305,22 @@ class Desk:
             return
         if self._core.kill.armed:
             self._core.kill.reach("before_cancel")
-        answer = await _answered(self._venue.cancel(instrument, name))
-        if not isinstance(answer, Taken) and order.is_live:
+        answer = await answered(self._venue.cancel(instrument, name))
+        if isinstance(answer, Taken) or name not in self._core.state.orders.by_id:
+            return
+        if isinstance(answer, Unanswered):
+            self._core.step(OrderUnanswered(self._core.now_ns(), name, Request.CANCEL))
+        if order.is_live:
             _log.info("cancel not taken: %s", answer, extra={"event": "cancel_not_taken", "client_order_id": name})
             self.search(name)
 
     def cancel_over(self, instrument: InstrumentId, name: str, then: Callable[[], None]) -> None:
         """Ask the venue to cancel an order that is over in our books and rests there; `then` is called when it took that."""
         if name not in self.canceling:
-            task = self._spawn(self._canceling_over(instrument, name, then))
-            self.canceling[name] = task
-            task.add_done_callback(lambda _: self.canceling.pop(name, None))
+            self._cancels.begin(name, self._canceling_over(instrument, name, then))
 
     async def _canceling_over(self, instrument: InstrumentId, name: str, then: Callable[[], None]) -> None:
-        answer = await _answered(self._venue.cancel(instrument, name))
+        answer = await answered(self._venue.cancel(instrument, name))
         _log.warning("order that is over here cancelled there: %s", answer, extra={"event": "order_alive", "client_order_id": name})
         if isinstance(answer, Taken):
             then()
-
-    # looking up -------------------------------------------------------------------------------------------------------
-
-    async def _searching(self, name: str) -> None:
-        wait_s = self._pace.gap_s
-        while (order := self._core.state.orders.by_id.get(name)) is not None and order.is_live:
-            self._core.kill.reach("lookup")
-            try:
-                found = await look_up(self._venue, order.order, self._core.seen.ask_from_ns(), self._pace)
-                await self._same_market()
-            except MarketGone:
-                raise
-            except KedgeError as error:
-                _log.warning("order not looked up: %s", error.what, extra={"event": "lookup_failed", "client_order_id": name})
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, 10.0)
-                continue
-            if self.found(order, found):
-                return
-            await asyncio.sleep(self._pace.gap_s)
-
-    def found(self, order: OrderState, found: Shown | Absent) -> bool:
-        """Book what a search showed; whether the order needs no more searching."""
-        name = order.order.client_order_id
-        if isinstance(found, Absent):
-            self._absent(order, name)
-            return True
-        for fill in found.fills:
-            self._core.step(fill)
-        if found.order is not None and order.is_live:
-            self._shown(order, found.order, found.fills)
-        return not order.is_live or order.status is Status.OPEN
-
-    def _absent(self, order: OrderState, name: str) -> None:
-        ts_ns = self._core.now_ns()
-        if order.status is Status.PENDING_NEW or (order.status is Status.PENDING_CANCEL and not order.venue_order_id):
-            self._core.step(OrderUnanswered(ts_ns, name))
-        if order.status is Status.UNKNOWN:
-            _log.info("order proven absent", extra={"event": "order_absent", "client_order_id": name})
-            self._core.step(OrderProvenAbsent(ts_ns, name))
-        elif order.status is Status.PENDING_CANCEL and name in self.vanished:  # reported, its cancel found nothing, and it is absent still
-            self._core.step(OrderCanceled(ts_ns, name, ORDER_VANISHED))
-        elif order.is_live and name not in self.vanished:
-            self.vanished.add(name)
-            _log.error("order vanished", extra={"event": "order_vanished", "client_order_id": name})
-            self._core.step(BooksDiffer(ts_ns, ORDER_VANISHED, order.order.instrument, name, order.leaves_lots, 0))
-
-    def _shown(self, order: OrderState, theirs: VenueOrder, fills: list[OrderFilled]) -> None:
-        name, ts_ns = order.order.client_order_id, self._core.now_ns()
-        if theirs.state is VenueOrderState.OPEN:
-            self.accepted(OrderAccepted(ts_ns, name, theirs.venue_order_id))
-            if order.status is Status.PENDING_CANCEL:
-                self.cancel(name)
-            return
-        if theirs.cum_lots > sum(fill.qty_lots for fill in fills) and theirs.cum_lots > order.order.qty_lots - order.leaves_lots:
-            return  # its trades are not in the venue's lists yet: look again
-        if theirs.state is VenueOrderState.CANCELED:
-            self._core.step(OrderCanceled(ts_ns, name, theirs.reason or "CANCELED"))
-        elif theirs.state is VenueOrderState.REJECTED:
-            self._core.step(OrderRejected(ts_ns, name, theirs.reason or "REJECTED", theirs.reason))
-
-
-async def _answered(request: Coroutine[Any, Any, Answer]) -> Answer:
-    """The venue's answer; whatever goes wrong on the way, nobody knows what became of the request."""
-    try:
-        return await request
-    except KedgeError as error:
-        return Unanswered(error.what)

@@ -9,6 +9,7 @@ import msgspec
 from kedge.domain.instrument import InstrumentId
 from kedge.domain.units import NS_PER_S
 from kedge.risk.limits import Limits
+from kedge.services.live_stops import StopPace
 from kedge.services.lookup import LookupPace
 from kedge.services.reconcile import Foreign
 from kedge.strategy.execution import ExecutionPolicy
@@ -31,6 +32,8 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
         When the run was begun, on the wall's clock: commands given before are another run's. 0 where nobody knows.
     history_bars : int
         Bars to fetch before the first one, so that features are warm sooner.
+    stop_distance_frac_e8 : int
+        How far from its average price every position has a stop at the venue, as a fraction in 1e-8; 0 for no stops.
     """
 
     account: str
@@ -43,6 +46,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     execution: ExecutionPolicy = ExecutionPolicy()
     confidence_min_e8: int = 0
     gap_bars_carried: int = 3
+    stop_distance_frac_e8: Annotated[int, msgspec.Meta(ge=0, le=90_000_000)] = 0
     source: str = "live"
     speed: str = "1"
     seed: int = 0
@@ -86,6 +90,7 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True):
     wallet_tolerance_e8: Annotated[int, msgspec.Meta(ge=0)] = 0
     snapshot_every: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     lookup: LookupPace = LookupPace()
+    stops: StopPace = StopPace()
     bars_wait_s: float = 2.0
     answers_wait_s: float = 6.0
     inbox_every_s: float = 0.2

@@ -21,8 +21,8 @@ from kedge.engine.engine import Engine
 from kedge.engine.lifecycle import Status
 from kedge.engine.settings import EngineSettings
 from kedge.services.backtest import RunJournal, engine_of, plain_params
+from kedge.services.ledger import cash_of
 from kedge.services.live_settings import LivePlan
-from kedge.services.reconcile import cash_of
 from kedge.services.recovery import StoredRun, first_of, recover
 from kedge.services.seen import SCAN_RECORDS_MAX, Seen, id_of, rebuild
 from kedge.strategy.base import Strategy
@@ -75,6 +75,7 @@ def _go_on(journal: RunJournal, stored: LiveStore, plan: LivePlan, strategy: Str
             raise Conflict(
                 f"the journal holds account {started.account!r}", why=f"this trader is of {plan.account!r}", fix="use its own journal"
             )
+        _check_chain(reader, journal.count)
         engine = recover(reader, strategy=strategy)
         seen, commands = rebuild(reader, journal.count, _seen(started))
         cancels = _cancels_sent(reader, journal.count, engine)
@@ -83,6 +84,17 @@ def _go_on(journal: RunJournal, stored: LiveStore, plan: LivePlan, strategy: Str
         if close is not None:
             close()
     return Begun(started, engine, seen, commands, cancels, False)
+
+
+def _check_chain(reader: StoredRun, count: int) -> None:
+    """Everything that is read here hangs together: from the snapshot on, and what the ids of the last day are taken from.
+
+    A store that chains nothing, in memory, has nothing to check.
+    """
+    check = getattr(reader, "check_chain", None)
+    if check is not None:
+        snapshot = reader.latest_snapshot()
+        check(start_seq=0 if snapshot is None else max(0, min(snapshot.seq, count - SCAN_RECORDS_MAX)))
 
 
 def _cancels_sent(journal: StoredRun, count: int, engine: Engine) -> frozenset[str]:
@@ -125,6 +137,7 @@ async def _first_record(venue: TradingVenue, plan: LivePlan) -> RunStarted:
         execution=plan.execution,
         confidence_min_e8=plan.confidence_min_e8,
         gap_bars_carried=plan.gap_bars_carried,
+        stop_distance_frac_e8=plan.stop_distance_frac_e8,
     )
     body = content_hash(msgspec.to_builtins({"engine": engine, "rung": plan.rung, "seed": plan.seed, "instruments": instruments}))
     engine = msgspec.structs.replace(engine, run_id=plan.run_id or f"{plan.rung}-{body[:16]}")

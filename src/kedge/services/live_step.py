@@ -14,6 +14,7 @@ from kedge.services.live_core import LiveCore
 from kedge.services.live_desk import Desk
 from kedge.services.live_news import News
 from kedge.services.live_settings import LiveSettings
+from kedge.services.live_stops import Stops
 from kedge.services.live_timers import Timers
 
 
@@ -58,12 +59,13 @@ class InStep:
         timers: Timers,
         settings: LiveSettings,
         *,
+        stops: Stops,
         reconcile: Callable[[], Awaitable[None]],
         is_wanted: Callable[[], bool],
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._core, self._venue, self._desk, self._bars, self._news = core, venue, desk, bars, news
-        self._timers, self._settings, self._monotonic_ns = timers, settings, monotonic_ns
+        self._timers, self._settings, self._monotonic_ns, self._stops = timers, settings, monotonic_ns, stops
         self._reconcile, self._is_wanted = reconcile, is_wanted
         self._wall_ns, self._ts_ns = monotonic_ns(), core.now_ns()
 
@@ -79,7 +81,7 @@ class InStep:
             self._core.clock.saw(ts_ns)
             self._timers.fire()
             self._bars.release()
-            if self._desk.under_way or self._desk.searching:  # else nothing can come: the market stands still
+            if self._desk.under_way or self._desk.searching or self._stops.under_way:  # else nothing can come: the market stands still
                 await self.settle()
             self._core.journal.flush()
             self._core.kill.reach("before_ack")
@@ -100,7 +102,7 @@ class InStep:
         """
         deadline_ns = self._monotonic_ns() + int(self._settings.answers_wait_s * NS_PER_S)
         while (now_ns := self._monotonic_ns()) < deadline_ns:
-            pending = [*self._desk.under_way, *self._desk.searching.values()]
+            pending = [*self._desk.under_way, *self._desk.searching.values(), *self._stops.under_way]
             if pending:
                 await asyncio.wait(pending, timeout=(deadline_ns - now_ns) / NS_PER_S, return_when=asyncio.FIRST_COMPLETED)
                 continue

@@ -58,8 +58,9 @@ def risk_on(trader: LiveTrader) -> RiskOn:
 async def stop(trader: LiveTrader, how: OnStop, *, within_s: float, actor: str, reason: str) -> Stopped:
     """Stop trading; `run` returns afterwards.
 
-    `LEAVE` waits for answers under way. `CANCEL` also cancels every order. `FLATTEN` also closes every position, and the run stays flat
-    until a person resumes. What is not done within the time is left as it is and told.
+    `LEAVE` waits for answers under way, also those about stops of positions, since nobody will ask again. `CANCEL` also cancels every
+    order. `FLATTEN` also closes every position, and the run stays flat until a person resumes. What is not done within the time is left as
+    it is and told.
     """
     core = trader.core
     trader.condition = "stopping"
@@ -73,8 +74,8 @@ async def stop(trader: LiveTrader, how: OnStop, *, within_s: float, actor: str, 
         if how is OnStop.CANCEL and risk_on(trader).orders:
             trader.command(CommandGiven(core.now_ns(), Command.CANCEL_ALL, actor, reason))
         complete = await _until(trader, lambda: how is OnStop.LEAVE or not risk_on(trader).orders, within_s)
-    if trader.desk.under_way:
-        await asyncio.wait(trader.desk.under_way, timeout=within_s)
+    if pending := [*trader.desk.under_way, *trader.stops.under_way]:
+        await asyncio.wait(pending, timeout=within_s)
     core.journal.flush()
     trader.finish(STOPPED)
     return Stopped(how, complete, risk_on(trader))

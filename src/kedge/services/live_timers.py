@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kedge.domain.events import TimerFired
-from kedge.engine.fold import WORK_TIMER
+from kedge.engine.fold import PLANNING_TIMERS, WORK_TIMER
 from kedge.risk.states import FLATTEN
 from kedge.services.live_core import LiveCore
 
@@ -70,7 +70,11 @@ class Timers:
         return STILL_S if clock.stands_still else max(LEAST_S, clock.wall_s_until(due_ts_ns))
 
     def _waits(self, timer_id: str) -> bool:
-        return timer_id.startswith(WORK_TIMER) and self._core.state.halt_code != FLATTEN and not self._may_work()
+        """Whether a timer waits until orders may be sent: not where a position is to be closed that has no stop."""
+        state = self._core.state
+        if not timer_id.startswith(PLANNING_TIMERS) or state.halt_code == FLATTEN or self._may_work():
+            return False
+        return not (timer_id.startswith(WORK_TIMER) and state.slots[timer_id.removeprefix(WORK_TIMER)].stop_failed)
 
     def _wake(self) -> None:
         self._handle = None

@@ -39,10 +39,14 @@ class LookupPace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """The venue shows the order, or trades of it; `order` is None where only its trades are seen."""
+    """The venue shows the order, or trades of it; `order` is None where only its trades are seen.
+
+    `wall_ns` is the venue's wall clock before the look.
+    """
 
     order: VenueOrder | None
     fills: list[OrderFilled]
+    wall_ns: int = 0
 
 
 class Absent(msgspec.Struct, frozen=True):
@@ -80,7 +84,7 @@ async def look_up(
         wall_ns = await venue.wall_time_ns()
         found = await look_once(venue, order, since_ts_ns)
         if found is not None:
-            return found
+            return msgspec.structs.replace(found, wall_ns=wall_ns)
         looks += int(wall_ns > last_taken_ns)
         if looks >= LOOKS:
             return Absent()

@@ -13,13 +13,14 @@ from enum import StrEnum
 
 import msgspec
 
-from kedge.domain.events import BooksDiffer, CashMoved, Event, FundingSettled, OrderAccepted, OrderFilled, PositionAdopted
-from kedge.domain.orders import FillCause
-from kedge.domain.venue import LedgerEntry, LedgerKind, TradingVenue, VenueOrder, VenuePosition, VenueWallet
+from kedge.domain.events import BooksDiffer, CostRestated, Event, FundingSettled, OrderAccepted, OrderAmended, OrderFilled, PositionAdopted
+from kedge.domain.orders import GUARD_PREFIX, FillCause
+from kedge.domain.venue import LedgerEntry, TradingVenue, VenueOrder, VenueOrderState, VenuePosition, VenueWallet
 from kedge.engine.lifecycle import Status
 from kedge.engine.orders import OrderState
 from kedge.engine.state import EngineState
 from kedge.kernel.account import WALLET
+from kedge.services.ledger import LEDGER_DIFFERS, UNKNOWN_LEDGER, cash_missed, ledger_differences, not_understood
 from kedge.services.seen import Seen
 
 FOREIGN_ORDER = "FOREIGN_ORDER"
@@ -28,7 +29,21 @@ POSITION_DIFFERS = "POSITION_DIFFERS"
 WALLET_DIFFERS = "WALLET_DIFFERS"
 ORDER_ALIVE = "ORDER_ALIVE"
 ORDER_VANISHED = "ORDER_VANISHED"
-DIFFERENCE_CODES = (FOREIGN_ORDER, FOREIGN_POSITION, POSITION_DIFFERS, WALLET_DIFFERS, ORDER_ALIVE, ORDER_VANISHED)
+GUARD_ACTS = "GUARD_ACTS"
+CLOCK_BEYOND_LIMIT = "CLOCK_BEYOND_LIMIT"
+DIFFERENCE_CODES = (
+    FOREIGN_ORDER,
+    FOREIGN_POSITION,
+    POSITION_DIFFERS,
+    WALLET_DIFFERS,
+    UNKNOWN_LEDGER,
+    LEDGER_DIFFERS,
+    ORDER_ALIVE,
+    ORDER_VANISHED,
+    GUARD_ACTS,
+    CLOCK_BEYOND_LIMIT,
+)
+"""Codes of `BooksDiffer`, each with its row in docs/reconciliation.md."""
 
 
 class Foreign(StrEnum):
@@ -77,24 +92,22 @@ async def read_books(venue: TradingVenue, since_ts_ns: int) -> VenueBooks:
 def missed(state: EngineState, books: VenueBooks, seen: Seen, foreign: Foreign) -> list[Event]:
     """What moved money and is not in our books, oldest first."""
     found: list[Event] = [ours_or_adopted(state, event, foreign) for event in books.executions if event not in seen]
-    found += [cash for entry in books.ledger if (cash := cash_of(entry)) is not None and cash not in seen]
+    found += cash_missed(books.ledger, seen)
     return sorted(found, key=lambda event: event.ts_ns)
 
 
 def ours_or_adopted(state: EngineState, event: OrderFilled | FundingSettled, foreign: Foreign) -> OrderFilled | FundingSettled:
-    """A fill of an order we do not know is taken over where that is allowed; else it stays as it is and the engine halts on it."""
-    if not isinstance(event, OrderFilled) or event.cause is not FillCause.TRADE or foreign is Foreign.REFUSE:
+    """A fill of an order we do not know is taken over where that is allowed; else it stays as it is and the engine halts on it.
+
+    What the guard trades is always taken over: it acts on our behalf.
+    """
+    if not isinstance(event, OrderFilled) or event.cause is not FillCause.TRADE:
+        return event
+    if foreign is Foreign.REFUSE and not event.client_order_id.startswith(GUARD_PREFIX):
         return event
     if event.client_order_id in state.orders.by_id or event.instrument not in state.slots:
         return event
     return msgspec.structs.replace(event, client_order_id="", cause=FillCause.ADOPTED)
-
-
-def cash_of(entry: LedgerEntry) -> CashMoved | None:
-    """A ledger entry that no execution tells: transfers, the insurance fund's cover, bonus, interest."""
-    if entry.kind in (LedgerKind.TRADE, LedgerKind.FUNDING) or entry.fill_id or not entry.change_e8:
-        return None
-    return CashMoved(entry.ts_ns, entry.change_e8, entry.word, entry.entry_id)
 
 
 def shown(state: EngineState, books: VenueBooks, ts_ns: int) -> list[Event]:
@@ -104,6 +117,18 @@ def shown(state: EngineState, books: VenueBooks, ts_ns: int) -> list[Event]:
         ours = state.orders.by_id.get(theirs.client_order_id)
         if ours is not None and ours.is_live and (ours.status in (Status.PENDING_NEW, Status.UNKNOWN) or not ours.venue_order_id):
             found.append(OrderAccepted(ts_ns, theirs.client_order_id, theirs.venue_order_id))
+    return found
+
+
+def amended(state: EngineState, books: VenueBooks, ts_ns: int) -> list[OrderAmended]:
+    """Orders of ours that rest at the venue with another quantity or limit than in our books, though no amend of ours is under way."""
+    found: list[OrderAmended] = []
+    for theirs in books.orders:
+        ours = state.orders.by_id.get(theirs.client_order_id)
+        rests = ours is not None and ours.status is Status.OPEN and theirs.state is VenueOrderState.OPEN
+        if ours is not None and rests and (theirs.qty_lots, theirs.limit_ticks) != (ours.qty_lots, ours.limit_ticks):
+            at_ns = theirs.updated_ts_ns or ts_ns
+            found.append(OrderAmended(at_ns, theirs.client_order_id, theirs.qty_lots, theirs.limit_ticks, theirs.trigger_ticks))
     return found
 
 
@@ -131,9 +156,31 @@ def adoptions(state: EngineState, books: VenueBooks, ts_ns: int) -> list[Event]:
     return found
 
 
-def differences(state: EngineState, books: VenueBooks, foreign: Foreign, *, wallet_tolerance_e8: int, ts_ns: int) -> list[BooksDiffer]:
+def restatements(state: EngineState, books: VenueBooks, ts_ns: int) -> list[CostRestated]:
+    """Costs of positions that explain a difference of the wallets to the last unit, where the lots are the same.
+
+    Fills told out of order release other shares of a position's cost than the venue's books did, so more or less of the same profit is
+    realised: our costs and wallet are off by one and the same amount. Where the sums are not equal nothing is restated.
+    """
+    theirs = {position.instrument: position for position in books.positions}
+    found: list[CostRestated] = []
+    moved_e8 = 0
+    for slot in state.by_index:
+        position = theirs.get(slot.instrument)
+        if (position.lots if position is not None else 0) != slot.position_lots:
+            return []
+        cost_e8 = int(state.costs[slot.index])
+        if position is not None and position.cost_e8 != cost_e8:
+            moved_e8 += position.cost_e8 - cost_e8
+            found.append(CostRestated(ts_ns, slot.instrument, position.cost_e8))
+    return found if moved_e8 and state.account_view[WALLET] + moved_e8 == books.wallet.wallet_e8 else []
+
+
+def differences(
+    state: EngineState, books: VenueBooks, seen: Seen, foreign: Foreign, *, wallet_tolerance_e8: int, ts_ns: int
+) -> list[BooksDiffer]:
     """What is left when everything known is booked."""
-    found = _orders_differ(state, books, foreign, ts_ns)
+    found = _orders_differ(state, books, foreign, ts_ns) + ledger_differences(books.ledger, seen, ts_ns)
     lots = {slot.instrument: slot.position_lots for slot in state.by_index}
     theirs = {position.instrument: position.lots for position in books.positions}
     for name in sorted(lots.keys() | theirs.keys()):
@@ -143,7 +190,8 @@ def differences(state: EngineState, books: VenueBooks, foreign: Foreign, *, wall
         elif ours is not None and ours != held:
             found.append(BooksDiffer(ts_ns, POSITION_DIFFERS, name, "", ours, held))
     wallet = state.account_view[WALLET]
-    if abs(wallet - books.wallet.wallet_e8) > wallet_tolerance_e8:
+    told_e8 = sum(entry.change_e8 for entry in not_understood(books.ledger, seen))  # reported one by one
+    if abs(wallet + told_e8 - books.wallet.wallet_e8) > wallet_tolerance_e8:
         found.append(BooksDiffer(ts_ns, WALLET_DIFFERS, "", "", wallet, books.wallet.wallet_e8))
     return found
 
@@ -165,8 +213,10 @@ def _orders_differ(state: EngineState, books: VenueBooks, foreign: Foreign, ts_n
         if ours is not None and not ours.is_live:
             left = order.qty_lots - order.cum_lots
             found.append(BooksDiffer(ts_ns, ORDER_ALIVE, order.instrument, order.client_order_id, 0, left))
-    if foreign is Foreign.REFUSE:
-        for order in foreign_orders(state, books):
-            name = order.client_order_id or order.venue_order_id
-            found.append(BooksDiffer(ts_ns, FOREIGN_ORDER, order.instrument, name, 0, order.qty_lots - order.cum_lots))
+    for order in foreign_orders(state, books):
+        name, left = order.client_order_id or order.venue_order_id, order.qty_lots - order.cum_lots
+        if name.startswith(GUARD_PREFIX):
+            found.append(BooksDiffer(ts_ns, GUARD_ACTS, order.instrument, name, 0, left))
+        elif foreign is Foreign.REFUSE:
+            found.append(BooksDiffer(ts_ns, FOREIGN_ORDER, order.instrument, name, 0, left))
     return found

@@ -66,7 +66,31 @@ def _position(replica: Replica, slot: Slot) -> dict[str, Any]:
         "unrealised": e8_text(profit_e8),
         "unrealised_frac": share_text(profit_e8, abs(cost_e8)),
         "equity_share": share_text(notional_e8, state.account_view[EQUITY]),
+        **_stop(replica, slot, mark),
     }
+
+
+def _stop(replica: Replica, slot: Slot, mark_ticks: int) -> dict[str, Any]:
+    """The stop of a position: what is wanted, what the venue has shown, and how far it is from the mark."""
+    grid, wanted, placed = replica.views.grid(slot.instrument), slot.stop_wanted_ticks, slot.stop_placed_ticks
+    ticks = placed or wanted
+    return {
+        "stop_wanted": grid.price(wanted) if wanted else None,
+        "stop_placed": grid.price(placed) if placed else None,
+        "stop_state": stop_state(slot),
+        "stop_distance": ratio_text(abs(mark_ticks - ticks), mark_ticks) if ticks and mark_ticks else None,
+    }
+
+
+def stop_state(slot: Slot) -> str:
+    """Where a position's stop stands, in a word: see `Position` of the API."""
+    if slot.stop_failed:
+        return "unconfirmed"
+    if not slot.stop_wanted_ticks:
+        return "off"
+    if slot.stop_placed_ticks == slot.stop_wanted_ticks:
+        return "placed"
+    return "moving" if slot.stop_placed_ticks else "missing"
 
 
 def risk(replica: Replica) -> dict[str, Any]:

@@ -58,6 +58,10 @@ class Grid:
     def price(self, ticks: int) -> str:
         return decimal_text(ticks * self._tick, self.price_places)
 
+    def half(self, ticks2: int) -> str:
+        """A price from twice itself, as a mid is kept: one place more, exact."""
+        return decimal_text(ticks2 * self._tick * 5, self.price_places + 1)
+
     def qty(self, lots: int) -> str:
         return decimal_text(lots * self._lot, self.qty_places)
 

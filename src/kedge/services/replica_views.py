@@ -14,28 +14,36 @@ import msgspec
 from kedge.domain.events import (
     BarClosed,
     OrderAccepted,
+    OrderAmended,
+    OrderAmendRefused,
     OrderCanceled,
     OrderFilled,
     OrderProvenAbsent,
     OrderRejected,
+    OrderTriggered,
     OrderUnanswered,
+    OrderWaits,
 )
 from kedge.domain.orders import ApprovedOrder
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged
+from kedge.domain.outputs import AmendSent, CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, StopWanted
 from kedge.domain.record import Step
-from kedge.engine.orders import OrderState
 from kedge.engine.state import EngineState
 from kedge.kernel.account import EQUITY
+from kedge.services.replica_news import Line, line_of, stop_line
+from kedge.services.replica_rows import bring_up, sent_row, slippage_of
 from kedge.services.replica_store import ReplicaStore, RiskChange
 from kedge.services.replica_text import Grid, e8_text, span_s, time_text
 
-ORDER_EVENTS: Final = (OrderAccepted, OrderRejected, OrderCanceled, OrderUnanswered, OrderProvenAbsent, OrderFilled)
-SIGNAL, LIMITS, VENUE, RISK = "signal", "limits", "venue", "risk"
+ORDER_EVENTS: Final = (
+    OrderAccepted, OrderWaits, OrderTriggered, OrderAmended, OrderAmendRefused, OrderRejected, OrderCanceled, OrderUnanswered,
+    OrderProvenAbsent, OrderFilled,
+)  # fmt: skip
+SIGNAL, LIMITS, RISK = "signal", "limits", "risk"
 OK: Final = "OK"
 BARE: Final[dict[str, Any]] = dict.fromkeys(
     (
         "observed", "limit", "instrument", "decision_id", "prediction_id", "client_order_id", "strategy", "exposure", "target_qty",
-        "mark", "confidence", "probability", "expected_return", "horizon_s", "reason",
+        "mark", "mid", "confidence", "probability", "expected_return", "horizon_s", "reason",
     )
 )  # fmt: skip
 
@@ -70,6 +78,9 @@ class Views:
             grid = self._grids[instrument] = Grid(spec)
         return grid
 
+    def _known_grid(self, instrument: str) -> Grid | None:
+        return self.grid(instrument) if instrument in self._grids else None
+
     def after(self, step: Step, realised_e8: int, booked: bool) -> None:
         """Write what a step means.
 
@@ -84,10 +95,11 @@ class Views:
         self._part = 0
         if type(event) is BarClosed:
             self._bar(seq, event)
-        elif isinstance(event, ORDER_EVENTS):
-            self._reported(seq, ts_ns, event)
+        else:
+            order = self._reported(seq, ts_ns, event) if isinstance(event, ORDER_EVENTS) else None
             if booked and isinstance(event, OrderFilled):
                 self._fill(seq, event, realised_e8)
+            self._line(seq, ts_ns, line_of(event, self._known_grid, order))
         for output in step.outputs:
             self._output(seq, ts_ns, output)
 
@@ -100,7 +112,9 @@ class Views:
             self._sent(seq, ts_ns, output.approved)
         elif isinstance(output, OrderRefused):
             self._refused(seq, ts_ns, output)
-        elif isinstance(output, CancelSent):
+        elif isinstance(output, StopWanted):
+            self._line(seq, ts_ns, stop_line(output, self.grid(output.instrument)))
+        elif isinstance(output, CancelSent | AmendSent):
             self._touch(seq, ts_ns, output.client_order_id, reason=output.reason)
         elif isinstance(output, RiskStateChanged):
             self._risk_changed(seq, ts_ns, output)
@@ -126,6 +140,10 @@ class Views:
         self._store.put_decision((seq, self._part, ts_ns, *names, stage, code, vetoed, as_json(body)))
         self._part += 1
 
+    def _line(self, seq: int, ts_ns: int, line: Line | None) -> None:
+        if line is not None:
+            self._decision(seq, ts_ns, *line)
+
     def _decided(self, seq: int, ts_ns: int, one: Decided) -> None:
         grid = self.grid(one.instrument)
         facts = {
@@ -138,6 +156,7 @@ class Views:
             "exposure": e8_text(one.exposure_e8),
             "target_qty": grid.qty(one.target_lots),
             "mark": grid.price(one.mark_ticks) if one.mark_ticks else None,
+            "mid": None if one.mid2_ticks is None else grid.half(one.mid2_ticks),
             "confidence": None if one.confidence_e8 is None else e8_text(one.confidence_e8),
             "probability": self._probability(one.prediction_id),
             "expected_return": None if one.expected_return_e8 is None else e8_text(one.expected_return_e8),
@@ -178,50 +197,19 @@ class Views:
     # orders ------------------------------------------------------------------------------------------------
 
     def _sent(self, seq: int, ts_ns: int, approved: ApprovedOrder) -> None:
-        order, grid, at = approved.order, self.grid(approved.order.instrument), time_text(ts_ns)
-        body = {
-            "seq": seq,
-            "updated_seq": seq,
-            "sent_at": at,
-            "updated_at": at,
-            "client_order_id": order.client_order_id,
-            "venue_order_id": None,
-            "decision_id": order.decision_id,
-            "prediction_id": self._prediction_of(order.decision_id),
-            "instrument": order.instrument,
-            "side": order.side.value,
-            "kind": order.kind.value,
-            "time_in_force": order.time_in_force.value,
-            "qty": grid.qty(order.qty_lots),
-            "filled": grid.qty(0),
-            "leaves": grid.qty(order.qty_lots),
-            "limit_price": grid.price(order.limit_ticks) if order.limit_ticks else None,
-            "average_price": None,
-            "reduce_only": order.reduce_only,
-            "status": "pending_new",
-            "is_open": True,
-            "code": None,
-            "reason": None,
-            "slice_no": order.slice_no,
-            "attempt": order.attempt,
-            "limits_version": approved.limits_version,
-        }
-        self._put_order(body, 0)
+        order = approved.order
+        prediction_id = self._prediction_of(order.decision_id)
+        self._put_order(sent_row(approved, seq, time_text(ts_ns), self.grid(order.instrument), prediction_id), 0)
 
     def _put_order(self, body: dict[str, Any], ticks_lots: int) -> None:
         names = (body["client_order_id"], body["seq"], body["updated_seq"], body["instrument"], body["status"], body["is_open"])
         self._store.put_order((*names, str(ticks_lots), as_json(body)))
 
-    def _reported(self, seq: int, ts_ns: int, event: Any) -> None:
-        code = event.code if isinstance(event, OrderRejected) else None
-        reason = event.reason if isinstance(event, (OrderRejected, OrderCanceled)) else None
-        body = self._touch(
-            seq, ts_ns, event.client_order_id, fill=event if isinstance(event, OrderFilled) else None, code=code, reason=reason
-        )
-        if isinstance(event, OrderRejected):
-            names = {name: (body or {}).get(name) for name in ("instrument", "decision_id", "prediction_id")}
-            facts = {**names, "client_order_id": event.client_order_id, "reason": event.reason or None}
-            self._decision(seq, ts_ns, VENUE, event.code, True, facts)
+    def _reported(self, seq: int, ts_ns: int, event: Any) -> dict[str, Any] | None:
+        code = event.code if isinstance(event, OrderRejected | OrderAmendRefused) else None
+        reason = event.reason if isinstance(event, OrderRejected | OrderAmendRefused | OrderCanceled) else None
+        fill = event if isinstance(event, OrderFilled) else None
+        return self._touch(seq, ts_ns, event.client_order_id, fill=fill, code=code, reason=reason)
 
     def _touch(
         self,
@@ -241,7 +229,7 @@ class Views:
         body: dict[str, Any] = json.loads(row[1])
         ticks_lots = int(row[0])
         before = body["filled"]
-        self._bring_up(body, held)
+        bring_up(body, held, self.grid(held.order.instrument))
         if fill is not None and body["filled"] != before:
             ticks_lots += fill.price_ticks * fill.qty_lots
             grid = self.grid(held.order.instrument)
@@ -249,16 +237,6 @@ class Views:
         body.update(updated_seq=seq, updated_at=time_text(ts_ns), code=code or body["code"], reason=reason or body["reason"])
         self._put_order(body, ticks_lots)
         return body
-
-    def _bring_up(self, body: dict[str, Any], held: OrderState) -> None:
-        grid = self.grid(held.order.instrument)
-        body.update(
-            venue_order_id=held.venue_order_id or None,
-            filled=grid.qty(held.filled_lots),
-            leaves=grid.qty(held.leaves_lots),
-            status=held.status.value,
-            is_open=held.is_live,
-        )
 
     # fills -------------------------------------------------------------------------------------------------
 
@@ -282,6 +260,7 @@ class Views:
             "realised": e8_text(realised_e8),
             "liquidity": fill.liquidity.value,
             "cause": fill.cause.value,
+            **slippage_of(self._state, fill),
             "position_after": grid.qty(slot.position_lots),
             "equity_after": e8_text(self._state.account_view[EQUITY]),
         }

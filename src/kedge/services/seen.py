@@ -43,6 +43,13 @@ def id_of(event: Event) -> str:
     return event.cash_id if isinstance(event, CashMoved) else ""
 
 
+def cost_of(event: Event) -> int | None:
+    """What an execution cost beside its price, in 1e-8: a fill's fee, or a settlement's payment; None where it is neither."""
+    if isinstance(event, OrderFilled):
+        return event.fee_e8
+    return event.paid_e8 if isinstance(event, FundingSettled) else None
+
+
 class Seen:
     """Ids in the books, and the watermark up to which the venue's books have been compared.
 
@@ -55,7 +62,7 @@ class Seen:
     def __init__(self, since_ts_ns: int) -> None:
         self.begin_ts_ns = since_ts_ns
         self.watermark_ns = since_ts_ns
-        self._ids: set[str] = set()
+        self._ids: dict[str, int | None] = {}
         self._order: deque[tuple[int, str]] = deque()
 
     def __len__(self) -> int:
@@ -69,13 +76,17 @@ class Seen:
         """Remember what has been booked."""
         name = id_of(event)
         if name:
-            self.remember(event.ts_ns, name)
+            self.remember(event.ts_ns, name, cost_of(event))
 
-    def remember(self, ts_ns: int, name: str) -> None:
-        """Remember an id of this time."""
+    def remember(self, ts_ns: int, name: str, cost_e8: int | None = None) -> None:
+        """Remember an id of this time, and what it cost."""
         if name not in self._ids:
-            self._ids.add(name)
+            self._ids[name] = cost_e8
             self._order.append((ts_ns, name))
+
+    def cost_e8(self, name: str) -> int | None:
+        """The fee or payment that was booked under this id; None where nobody knows."""
+        return self._ids.get(name)
 
     def ask_from_ns(self) -> int:
         """From which time on the venue is to be asked."""
@@ -86,7 +97,7 @@ class Seen:
         self.watermark_ns = max(self.watermark_ns, ts_ns)
         until = self.watermark_ns - 2 * OVERLAP_NS
         while len(self._order) > KEPT and self._order[0][0] < until:
-            self._ids.discard(self._order.popleft()[1])
+            self._ids.pop(self._order.popleft()[1], None)
 
 
 def rebuild(journal: Records, count: int, seen: Seen) -> tuple[Seen, frozenset[str]]:

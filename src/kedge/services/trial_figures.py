@@ -1,7 +1,7 @@
 """What a run earned and what it cost, read from its journal; and what holding the same instruments would have earned.
 
 Rules: money is summed as integers in 1e-8 and becomes a fraction at the end; bars of before the run's beginning count for nothing; a fill's
-slippage is measured against the mark that its decision saw; what cannot be known is None.
+slippage is measured against the mid that its decision saw, or its mark where no book was at hand; what cannot be known is None.
 Sources: drawdown is the largest fall from a peak of equity at bar closes; holding is equal weights bought once, without leverage.
 """
 
@@ -16,9 +16,10 @@ import msgspec
 from kedge.domain.events import BarClosed, CashMoved, Event, FundingSettled, OrderFilled
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import Side
-from kedge.domain.outputs import Decided, OrderSent, Output, Predicted, RiskStateChanged
+from kedge.domain.outputs import Output, Predicted, RiskStateChanged
 from kedge.domain.record import Record, RunStarted, Step
 from kedge.domain.units import E8, hex_float
+from kedge.engine.costs import MARK, MID, CostLedger, against
 from kedge.risk.states import RiskState
 from kedge.simulation.exchange import FundingRate
 
@@ -40,7 +41,9 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     slippage_e8 : int
-        What fills cost against the mark of their decision; negative when they were better.
+        What fills cost against the price of their decision; negative when they were better.
+    slippage_against : str
+        'mid', 'mark', or both: which price that was; '' while nothing was filled.
     gross_e8 : int
         The result before fees and funding.
     exposure_mean_frac : float
@@ -68,6 +71,7 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     fees_e8: int
     funding_e8: int
     slippage_e8: int
+    slippage_against: str
     fills: int
     round_trips: int
     turnover_frac: float
@@ -118,9 +122,10 @@ class Ledger:
         self._wallet = self._cash = self._peak = int(started.settings["engine"]["wallet_e8"])
         self._lots = dict.fromkeys(self._specs, 0)
         self._marks = dict.fromkeys(self._specs, 0)
-        self._decided: dict[str, int] = {}
-        self._decision_of: dict[str, str] = {}
-        self._fees = self._funding = self._slippage = self._turnover = self._moved = 0
+        self._costs = CostLedger(self._specs)
+        self._slippage2 = {MID: 0, MARK: 0}
+        self._arrival2 = {MID: 0, MARK: 0}
+        self._fees = self._funding = self._turnover = self._moved = 0
         self._fill_ids: list[str] = []
         self._trips = self._fills = self._bars = self._times = self._busy = 0
         self._fall = self._exposure = 0.0
@@ -142,6 +147,7 @@ class Ledger:
         elif isinstance(event, CashMoved):
             self._cash += event.amount_e8
             self._moved += event.amount_e8
+        self._costs.took(step.outputs)
         for output in step.outputs:
             self._output(event, output)
 
@@ -159,7 +165,8 @@ class Ledger:
             gross_e8=earned + self._fees + self._funding,
             fees_e8=self._fees,
             funding_e8=self._funding,
-            slippage_e8=self._slippage,
+            slippage_e8=(sum(self._slippage2.values()) + 1) // 2,
+            slippage_against=against(self._arrival2[MID], self._arrival2[MARK]),
             fills=self._fills,
             round_trips=self._trips,
             turnover_frac=self._turnover / self._wallet,
@@ -215,16 +222,13 @@ class Ledger:
         self._turnover += value
         self._fills += 1
         self._fill_ids.append(fill.fill_id)
-        mark = self._decided.get(self._decision_of.get(fill.client_order_id, ""), 0)
-        if mark:
-            self._slippage += sign * (fill.price_ticks - mark) * fill.qty_lots * spec.tick_value_e8
+        cost = self._costs.fill(fill)
+        if cost.slippage2_e8 is not None:
+            self._slippage2[cost.against] += cost.slippage2_e8
+            self._arrival2[cost.against] += cost.arrival2_e8
 
     def _output(self, event: Event, output: Output) -> None:
-        if isinstance(output, Decided):
-            self._decided[output.decision_id] = output.mark_ticks
-        elif isinstance(output, OrderSent):
-            self._decision_of[output.approved.order.client_order_id] = output.approved.order.decision_id
-        elif isinstance(output, RiskStateChanged):
+        if isinstance(output, RiskStateChanged):
             is_drawn = output.state != RUNNING
             self._brakes += is_drawn
             self._braked = (event.ts_ns, output) if is_drawn else None

@@ -138,10 +138,12 @@ def journal_of(state: Path, run_id: str) -> Path:
     return state / "runs" / run_id / "journal.sqlite"
 
 
-def model_run(state: Path, model: str, *, seed: int = 5, bars: int = 120, group_size: int = 40, snapshot_every: int = 50) -> str:
-    """A backtest of the model strategy into the state folder; its run id."""
+def model_run(
+    state: Path, model: str, *, seed: int = 5, bars: int = 120, group_size: int = 40, snapshot_every: int = 50, stop_frac_e8: int = 0
+) -> str:
+    """A backtest of the model strategy into the state folder, with stops where a distance is given; its run id."""
     params = {"model": model, "exposure_frac": "0.1"}
-    engine = settings(run_id="", strategy="model", params=params)
+    engine = settings(run_id="", strategy="model", params=params, stop_distance_frac_e8=stop_frac_e8)
     strategy = model_strategy(params, ModelStore(state / "models"))
     return _driven(state, walk(seed, bars, (AAA, BBB)), strategy, group_size, engine=engine, snapshot_every=snapshot_every, data=(PRICES,))
 

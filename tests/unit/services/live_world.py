@@ -131,6 +131,7 @@ class World:
         foreign: Foreign = Foreign.REFUSE,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         same_market: Callable[[], Awaitable[None]] | None = None,
+        wall_ns: Callable[[], int] | None = None,
     ) -> LiveTrader:
         self.journal = SqliteJournal(self.path, signer=self.key, source="test")
         given: dict[str, Any] = {
@@ -141,7 +142,7 @@ class World:
             self.make_venue, self.journal, lambda: SqliteJournalReader(self.path), LivePlan(**given),
             msgspec.structs.replace(settings, foreign=foreign), permits=permits or LocalIssuer("paper", monotonic_ns),
             monotonic_ns=monotonic_ns, inbox=inbox, lockstep=market, kill=kill,
-            strategy=strategy if strategy is not None else Scripted(EXPOSURES), same_market=same_market,
+            strategy=strategy if strategy is not None else Scripted(EXPOSURES), same_market=same_market, wall_ns=wall_ns,
         )  # fmt: skip
 
     def crash(self) -> None:
@@ -224,13 +225,13 @@ async def until(trader: LiveTrader, is_so: Callable[[], bool], within_s: float =
 
 
 def compare_books(engine: Engine, exchange: Exchange) -> None:
-    """Positions, wallet and open orders of both sides are equal to the last unit."""
+    """Positions, wallet and open orders of both sides are equal to the last unit; the stop of a position is nobody's order."""
     core, state = exchange.core, engine.state
     theirs = {row.instrument: (row.lots, row.cost_e8) for row in core.positions(ACCOUNT)}
     ours = {s.instrument: (s.position_lots, int(state.costs[s.index])) for s in state.by_index if s.position_lots}
     assert ours == theirs
     assert state.account_view[WALLET] == core.wallet(ACCOUNT).wallet_e8
-    open_there = {row.link_id: row.leaves_lots for row in core.open_orders(ACCOUNT, limit=1_000).rows}
+    open_there = {row.link_id: row.leaves_lots for row in core.open_orders(ACCOUNT, limit=1_000).rows if row.link_id}
     live_here = {name: order.leaves_lots for slot in state.by_index for name, order in state.orders.of(slot.instrument).items()}
     assert live_here == open_there
 

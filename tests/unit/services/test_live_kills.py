@@ -34,7 +34,10 @@ from .live_world import (
 from .venue_in_process import VenueInProcess
 
 IN_STEP = [
-    name for name in KILL_POINTS if name not in ("stop", "reconnect", "after_timer", "before_cancel", "lookup", "reconcile_mid_events")
+    name
+    for name in KILL_POINTS
+    if name
+    not in ("stop", "reconnect", "after_timer", "before_cancel", "lookup", "reconcile_mid_events", "before_amend", "after_amend_answer")
 ]
 SNAPSHOTS = msgspec.structs.replace(QUICK, snapshot_every=4)
 

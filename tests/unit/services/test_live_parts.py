@@ -20,6 +20,7 @@ from kedge.domain.venue import LedgerEntry, LedgerKind, VenueOrder, VenueOrderSt
 from kedge.services.bar_gate import BarGate, Hole
 from kedge.services.inbox import Inbox
 from kedge.services.kill_points import KILL_POINTS, KillAt
+from kedge.services.ledger import cash_of
 from kedge.services.live import LiveTrader
 from kedge.services.live_start import instrument_changes
 from kedge.services.live_timers import STILL_S
@@ -33,7 +34,6 @@ from kedge.services.reconcile import (
     WALLET_DIFFERS,
     Foreign,
     VenueBooks,
-    cash_of,
     differences,
     foreign_orders,
     missed,
@@ -359,7 +359,8 @@ def test_an_order_seen_only_in_the_open_list_is_shown():
         return [venue_order("other"), theirs]
 
     venue.find_order, venue.open_orders = none, some  # type: ignore[method-assign,assignment]
-    assert asyncio.run(look_up(venue, order(), T0, LookupPace())) == Shown(theirs, [])
+    found = asyncio.run(look_up(venue, order(), T0, LookupPace()))
+    assert found == Shown(theirs, [], wall_ns=venue.exchange.wall_ns), "with the venue's wall clock before the look"
 
 
 # reading the venue's books -------------------------------------------------------------------------------------------
@@ -416,7 +417,7 @@ def position(instrument_id: str, lots: int) -> VenuePosition:
 
 
 def codes(one: Any, theirs: VenueBooks, foreign: Foreign = Foreign.REFUSE, tolerance: int = 0) -> list[str]:
-    return [found.code for found in differences(one.state, theirs, foreign, wallet_tolerance_e8=tolerance, ts_ns=T0)]
+    return [found.code for found in differences(one.state, theirs, Seen(T0), foreign, wallet_tolerance_e8=tolerance, ts_ns=T0)]
 
 
 def test_equal_books_have_no_differences_and_each_kind_has_its_code():

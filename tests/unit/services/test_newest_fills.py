@@ -8,7 +8,8 @@ import pytest
 
 from kedge.domain.events import OrderFilled
 from kedge.domain.orders import FillCause, Liquidity, Side
-from kedge.domain.record import Step
+from kedge.domain.record import RunStarted, Step
+from kedge.engine.costs import CostLedger
 from kedge.services.lineage_journal import RunRecords
 from kedge.services.newest_fills import newest_fills
 from kedge.storage.journal_reader import SqliteJournalReader
@@ -38,6 +39,26 @@ def test_they_are_the_last_fills_of_the_records_oldest_first(path: Path, limit: 
         found = newest_fills(run, limit, page_rows=page_rows)
     assert [(one.seq, one.fill_id, one.client_order_id) for one in found] == [one[:3] for one in expected[-limit:]]
     assert [round(float(one.fee) * 10**8) for one in found] == [one[3] for one in expected[-limit:]]
+
+
+def test_each_tells_its_slippage_as_a_fold_of_the_whole_journal_does(path: Path) -> None:
+    with SqliteJournalReader(path) as reader:
+        records = list(reader.records())
+    started = records[0]
+    assert isinstance(started, RunStarted)
+    ledger = CostLedger({one.instrument_id: one for one in started.instruments})
+    expected = []
+    for record in records:
+        if isinstance(record, Step):
+            if isinstance(record.event, OrderFilled):
+                expected.append(ledger.fill(record.event))
+            ledger.took(record.outputs)
+    with RunRecords(path) as run:
+        for limit, page_rows in ((3, 4_096), (1_000, 5)):
+            found = newest_fills(run, limit, page_rows=page_rows)
+            told = [(one.slippage, one.slippage_bps, one.slippage_against) for one in found]
+            assert told == [(one.slippage, one.bps, one.against) for one in expected[-limit:]]
+            assert all(one.slippage_against for one in found)
 
 
 def test_a_run_of_a_rule_has_its_fills_too_and_each_is_worth_price_times_quantity(tmp_path: Path) -> None:

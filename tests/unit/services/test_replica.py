@@ -30,6 +30,7 @@ from kedge.services import replica_figures as figures
 from kedge.services.backtest import engine_of
 from kedge.services.models import strategy_of
 from kedge.services.replica_read import Reading, Wanted
+from kedge.services.replica_store import LAYOUT
 from kedge.services.replica_views import Views
 
 from ...builders import AAA, BBB, DAY, T0, accepted, bar, canceled, filled, instrument, liquidated, sent
@@ -161,7 +162,7 @@ def spoil_cut(file: Path) -> None:
 
 def spoil_layout(file: Path) -> None:
     with sqlite3.connect(file) as db:
-        db.execute("UPDATE checkpoint SET body = replace(CAST(body AS TEXT), '\"layout\":2', '\"layout\":1')")
+        db.execute(f"UPDATE checkpoint SET body = replace(CAST(body AS TEXT), '\"layout\":{LAYOUT}', '\"layout\":1')")
     db.close()
 
 
@@ -319,7 +320,8 @@ def test_refusals_of_the_venue_and_lost_answers_are_told(tmp_path: Path) -> None
         told = [(row["status"], row["code"], row["reason"]) for row in rows(replica, "orders")]
         assert told == [("rejected", "110007", "no money"), ("canceled", None, "CANCELED_BY_USER"), ("absent", None, None)]
         refused = rows(replica, "decisions", stage="venue")
-        assert [(row["code"], row["decision_id"] is None) for row in refused] == [("110007", False), ("1", True)]
+        told = [(row["code"], row["vetoed"], row["decision_id"] is None) for row in refused]
+        assert told == [("110007", True, False), ("UNANSWERED", False, False), ("1", True, True)], "a lost answer is no refusal"
         assert figures.funnel(replica.state)["refused"] == {"110007": 1}
         closed(replica)
 

@@ -11,7 +11,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from kedge.domain.errors import VenueUnavailable
-from kedge.domain.events import BarClosed, FundingSettled, OrderAccepted, OrderCanceled, OrderFilled
+from kedge.domain.events import (
+    BarClosed,
+    FundingSettled,
+    OrderAccepted,
+    OrderAmended,
+    OrderCanceled,
+    OrderFilled,
+    OrderRejected,
+    OrderTriggered,
+    OrderWaits,
+)
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder, FillCause, Liquidity, OrderKind, Side, TimeInForce
 from kedge.domain.venue import (
@@ -19,6 +29,7 @@ from kedge.domain.venue import (
     Answer,
     LedgerEntry,
     LedgerKind,
+    Quote,
     Refused,
     Stream,
     StreamDown,
@@ -32,6 +43,7 @@ from kedge.domain.venue import (
     VenueWallet,
 )
 from kedge.simulation.venue import Venue
+from kedge.simulation.venue_account import copy_row
 from kedge.simulation.venue_types import (
     Crowd,
     ExecType,
@@ -44,6 +56,7 @@ from kedge.simulation.venue_types import (
     PositionRow,
     Reject,
     Status,
+    StopType,
     TriggerBy,
     VenueSettings,
     WalletRow,
@@ -55,13 +68,14 @@ ACCOUNT = "777001"
 _STATES = {
     Status.NEW: VenueOrderState.OPEN,
     Status.PARTIALLY_FILLED: VenueOrderState.OPEN,
-    Status.UNTRIGGERED: VenueOrderState.OPEN,
+    Status.UNTRIGGERED: VenueOrderState.WAITING,
     Status.TRIGGERED: VenueOrderState.OPEN,
     Status.FILLED: VenueOrderState.FILLED,
     Status.CANCELLED: VenueOrderState.CANCELED,
     Status.DEACTIVATED: VenueOrderState.CANCELED,
     Status.REJECTED: VenueOrderState.REJECTED,
 }
+_IN_THE_BOOK = (Status.NEW, Status.PARTIALLY_FILLED, Status.FILLED)
 _KINDS = {
     LogType.TRADE: LedgerKind.TRADE,
     LogType.SETTLEMENT: LedgerKind.FUNDING,
@@ -123,7 +137,12 @@ class VenueInProcess:
         self.placed: list[ApprovedOrder] = []
         self.canceled: list[str] = []
         self.barriers = 0
+        self.amended: list[tuple[str, int | None, int | None]] = []
+        self.quotes: dict[str, Quote] = {}
         self.lose_requests = self.lose_answers = self.lose_cancels = 0
+        self.lose_amends = self.lose_amend_answers = 0
+        self.wait_before_amend: asyncio.Event | None = None
+        self._rows: dict[str, OrderRow] = {}
         self.fail_questions = 0
         self.fail_start = 0
         self.held: list[VenueNews] | None = None
@@ -164,14 +183,28 @@ class VenueInProcess:
         self.arrived.set()
 
     def hear(self, change: object) -> None:
-        news = news_of(change)
-        if news is None or (not self.is_up and not isinstance(news, BarClosed)):
-            return
+        found = self._order_rows(change) if isinstance(change, OrderRow) else [news_of(change)]
+        for news in found:
+            if news is not None and (self.is_up or isinstance(news, BarClosed)):
+                self._tell(news)
+
+    def _tell(self, news: VenueNews) -> None:
         for _ in range(2 if self.twice else 1):
             if self.held is not None and not isinstance(news, BarClosed):
                 self.held.append(news)
             else:
                 self.put(news)
+
+    def _order_rows(self, row: OrderRow) -> list[VenueNews | None]:
+        """A row beside the one before it, as the venue's client reads them: triggered, amended."""
+        before, self._rows[row.order_id] = self._rows.get(row.order_id), copy_row(row)
+        found: list[VenueNews | None] = []
+        if row.link_id and before is not None and before.status is Status.UNTRIGGERED and row.status in _IN_THE_BOOK:
+            found.append(OrderTriggered(row.updated_ns, row.link_id))
+        found.append(news_of(row))
+        if row.link_id and before is not None and row.is_open and _terms(row) != _terms(before):
+            found.append(OrderAmended(row.updated_ns, row.link_id, *_terms(row)))
+        return found
 
     def let_go(self, order: Callable[[list[VenueNews]], list[VenueNews]] = list) -> None:
         """Deliver what was held back, in an order of the caller's choice."""
@@ -230,6 +263,36 @@ class VenueInProcess:
         self.exchange.publish()
         await asyncio.sleep(0)
         return Refused(str(row.code), row.message) if isinstance(row, Reject) else Taken(row.order_id)
+
+    async def amend(
+        self,
+        instrument_id: InstrumentId,
+        client_order_id: str,
+        *,
+        qty_lots: int | None = None,
+        limit_ticks: int | None = None,
+        is_permitted: Callable[[], bool] | None = None,
+    ) -> Answer:
+        self.amended.append((client_order_id, qty_lots, limit_ticks))
+        if self.wait_before_amend is not None:
+            await self.wait_before_amend.wait()
+        if is_permitted is not None and not is_permitted():
+            return Refused(NO_PERMIT, "drill: the permit ran out")
+        if self.lose_amends:
+            self.lose_amends -= 1
+            return Unanswered("drill: lost on the way there")
+        row = self.core.amend(
+            ACCOUNT, instrument_id, self.exchange.now_ns, link_id=client_order_id, qty_lots=qty_lots, limit_ticks=limit_ticks
+        )
+        self.exchange.publish()
+        await asyncio.sleep(0)
+        if self.lose_amend_answers:
+            self.lose_amend_answers -= 1
+            return Unanswered("drill: lost on the way back")
+        return Refused(str(row.code), row.message) if isinstance(row, Reject) else Taken(row.order_id)
+
+    def quote(self, instrument_id: InstrumentId) -> Quote | None:
+        return self.quotes.get(instrument_id)
 
     async def set_stop_loss(self, instrument_id: InstrumentId, stop_loss_ticks: int) -> Answer:
         row = self.core.set_trading_stop(
@@ -304,6 +367,9 @@ def request_of(approved: ApprovedOrder) -> OrderRequest:
         time_in_force=order.time_in_force,
         link_id=order.client_order_id,
         reduce_only=order.reduce_only,
+        trigger_ticks=order.trigger_ticks,
+        trigger_direction=0 if not order.trigger_ticks else 1 if order.trigger_rises else 2,
+        trigger_by=TriggerBy.MARK,
     )
 
 
@@ -326,20 +392,30 @@ def _order_news(row: OrderRow) -> VenueNews | None:
         return None
     if row.status in (Status.CANCELLED, Status.DEACTIVATED):
         return OrderCanceled(row.updated_ns, row.link_id, str(row.cancel_type))
-    if row.status in (Status.NEW, Status.UNTRIGGERED):
+    if row.status is Status.REJECTED:
+        return OrderRejected(row.updated_ns, row.link_id, str(row.reject_reason), str(row.reject_reason))
+    if row.status is Status.UNTRIGGERED:
+        return OrderWaits(row.updated_ns, row.link_id, row.order_id)
+    if row.status is Status.NEW:
         return OrderAccepted(row.updated_ns, row.link_id, row.order_id)
     return None
+
+
+def _terms(row: OrderRow) -> tuple[int, int, int]:
+    return row.qty_lots, 0 if row.kind is OrderKind.MARKET else row.price_ticks, row.trigger_ticks
 
 
 def execution_of(row: ExecutionRow) -> OrderFilled | FundingSettled:
     signed = row.qty_lots if row.side is Side.BUY else -row.qty_lots
     if row.exec_type is ExecType.FUNDING:
         return FundingSettled(row.ts_ns, row.instrument, row.fee_rate_e8, row.mark_e8, signed, row.fee_e8, row.exec_id)
-    bust = row.exec_type is ExecType.BUST
+    cause = FillCause.LIQUIDATION if row.exec_type is ExecType.BUST else FillCause.TRADE
+    if cause is FillCause.TRADE and row.stop_type in (StopType.STOP_LOSS, StopType.TAKE_PROFIT):
+        cause = FillCause.STOP
     return OrderFilled(
         row.ts_ns,
         row.exec_id,
-        "" if bust else row.link_id,
+        row.link_id if cause is FillCause.TRADE else "",
         row.instrument,
         row.side,
         row.qty_lots,
@@ -347,7 +423,7 @@ def execution_of(row: ExecutionRow) -> OrderFilled | FundingSettled:
         row.fee_e8,
         Liquidity.MAKER if row.is_maker else Liquidity.TAKER,
         row.leaves_lots,
-        FillCause.LIQUIDATION if bust else FillCause.TRADE,
+        cause,
     )
 
 
@@ -363,11 +439,12 @@ def order_of(row: OrderRow) -> VenueOrder:
         cum_lots=row.cum_lots,
         limit_ticks=0 if row.kind is OrderKind.MARKET else row.price_ticks,
         reduce_only=row.reduce_only,
-        is_conditional=row.status is Status.UNTRIGGERED,
+        is_conditional=row.trigger_ticks > 0,
         state=_STATES[row.status],
         reason=str(row.cancel_type),
         created_ts_ns=row.created_ns,
         updated_ts_ns=row.updated_ns,
+        trigger_ticks=row.trigger_ticks,
     )
 
 
