@@ -11,23 +11,28 @@ import asyncio
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.torture.plan import OUTSIDE, SPARED, block
+from tests.torture.course import Course
+from tests.torture.outcome import Outcome
+from tests.torture.plan import OTHERS, OUTSIDE, Blow, block
 from tests.torture.processes import Fresh, Nursery, Starter
-from tests.torture.round import Outcome, Round
+from tests.torture.round import Round
 
 from kedge.services.kill_points import KILL_POINTS
 
-DEATHS_OF_A_BLOCK = len(KILL_POINTS) + 5
+STYLES = ("chase", "market", "limit")
+"""How orders are worked, block by block."""
 FOUND_SHOWN = 20
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run, print; 1 with findings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=DEATHS_OF_A_BLOCK, help="at least so many deaths, in whole blocks")
+    parser.add_argument("--kills", type=int, default=1, help="at least so many deaths, in whole blocks")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--jobs", type=int, default=2, help="blocks that run at the same time; they wait more than they compute")
     parser.add_argument("--cold", action="store_true", help="start every process from a fresh interpreter")
     parser.add_argument("--keep", type=Path, help="keep the state folders here")
     parser.add_argument("--plan", action="store_true", help="only print what would be done")
@@ -53,43 +58,56 @@ async def run(chosen: argparse.Namespace) -> Outcome:
     """Block after block until there were enough deaths."""
     total = Outcome()
     if chosen.plan:
-        for number in range(_blocks(chosen.kills)):
-            print("\n".join(f"{number} {blow}" for blow in block(_drawn(chosen.seed, number))))
+        for number, blows in _blocks(chosen):
+            print("\n".join(f"{number} {blow}" for blow in blows))
         return total
     starter: Starter = Fresh() if chosen.cold else await Nursery.open()
+    room = asyncio.Semaphore(chosen.jobs)
     with tempfile.TemporaryDirectory(prefix="kedge-torture-") as scratch:
+        folder = (chosen.keep or Path(scratch)).resolve()
         try:
-            for number in range(_blocks(chosen.kills)):
-                folder = (chosen.keep or Path(scratch)).resolve() / f"{chosen.seed}-{number}"
-                folder.mkdir(parents=True)
-                blows = block(_drawn(chosen.seed, number))
-                seed, replayed, by_model = 1_000 * chosen.seed + number, number % 2 == 1, number % 4 in (1, 2)
-                one = await Round(folder, starter, blows, seed, replayed=replayed, by_model=by_model).run()
-                one.found = [f"block {number}: {text}" for text in one.found]
-                total.add(one)
-                told = (
-                    f"{one.deaths.total()} deaths, {one.fills} fills, {one.audits} comparisons, {len(one.found)} found, {one.seconds:.0f} s"
-                )
-                print(f"block {number} ({'model' if by_model else 'rule'}): {told}", flush=True)
+            async with asyncio.TaskGroup() as blocks:
+                running = [blocks.create_task(_play(chosen.seed, *one, folder, starter, room)) for one in _blocks(chosen)]
         finally:
             await starter.close()
+    for task in running:
+        total.add(task.result())
     return total
 
 
-def _blocks(kills: int) -> int:
-    return max(1, -(-kills // DEATHS_OF_A_BLOCK))
+async def _play(seed: int, number: int, blows: list[Blow], parent: Path, starter: Starter, room: asyncio.Semaphore) -> Outcome:
+    """One block, as soon as there is room for it."""
+    async with room:
+        folder = parent / f"{seed}-{number}"
+        folder.mkdir(parents=True)
+        by_model, style = number % 4 in (1, 2), STYLES[number % len(STYLES)]
+        course = Course(folder, 1_000 * seed + number, replayed=number % 2 == 1, by_model=by_model, style=style)
+        one = await Round(course, starter, blows).run()
+    one.found = [f"block {number}: {text}" for text in one.found]
+    told = f"{one.deaths.total()} deaths, {one.fills} fills, {one.audits} comparisons, {len(one.found)} found, {one.seconds:.0f} s"
+    print(f"block {number} ({'model' if by_model else 'rule'}, {style}): {told}", flush=True)
+    return one
 
 
-def _drawn(seed: int, number: int) -> random.Random:
-    return random.Random(f"{seed}/{number}")
+def _blocks(chosen: argparse.Namespace) -> Iterator[tuple[int, list[Blow]]]:
+    """Blocks with their numbers, until they hold enough deaths."""
+    number = deaths = 0
+    while deaths < chosen.kills:
+        points = KILL_POINTS if STYLES[number % len(STYLES)] == "chase" else OTHERS
+        blows = block(random.Random(f"{chosen.seed}/{number}"), points)
+        deaths += sum(blow.kills for blow in blows)
+        yield number, blows
+        number += 1
 
 
 def _print(outcome: Outcome) -> None:
-    named = sum(count for name, count in outcome.deaths.items() if name not in (OUTSIDE, SPARED))
+    named = sum(count for name, count in outcome.deaths.items() if name != OUTSIDE)
     print(f"\nkills {outcome.deaths.total()} ({named} at named points), {outcome.seconds:.0f} s")
     for name in (*KILL_POINTS, OUTSIDE):
         print(f"  {name:<24}{outcome.deaths[name]:>5}")
     print("faults " + ", ".join(f"{name} {count}" for name, count in sorted(outcome.faults.items())))
+    for told in outcome.rivals:
+        print(f"two traders on one account: {told}")
     print(
         f"bars {outcome.bars}, orders {outcome.orders}, fills {outcome.fills}, settlements {outcome.fundings}, records {outcome.records}, "
         f"comparisons {outcome.audits} ({len(outcome.late)} needed another bar), differences {len(outcome.found)}"

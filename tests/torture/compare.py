@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 
-from .journal_books import JournalSays
+from .journal_books import Grid, JournalSays
 from .venue_books import Row, VenueSays
 
 UNIT = Decimal("0.00000001")
-NEVER_TRADED = frozenset({"Rejected", "Cancelled", "Deactivated"})
+REFUSED = "Rejected"
+"""The only word of the venue for an order that it has and did not take: one that it took and cancelled was never refused."""
+FORGOTTEN_NS = 20 * 3_600 * 10**9
+"""The venue keeps a cancelled order that never traded for a day; a journal hears of its end, and of time passing, some bars later."""
+RESTING = frozenset({"New", "PartiallyFilled", "Untriggered"})
 
 
 def findings(journal: JournalSays, venue: VenueSays) -> list[str]:
@@ -26,6 +30,7 @@ def findings(journal: JournalSays, venue: VenueSays) -> list[str]:
         *_settlements(journal, venue),
         *_orders(journal, venue),
         *_positions(journal, venue),
+        *_stops(journal, venue),
         *_money(journal, venue),
     ]
 
@@ -73,29 +78,49 @@ def _orders(journal: JournalSays, venue: VenueSays) -> list[str]:
     found += [f"the exchange has an order that was never recorded: {name!r}" for name in there.keys() - journal.orders.keys()]
     for name, order in journal.orders.items():
         row = there.get(name)
-        if not order.is_over:
+        if not order.is_over and row is not None and row["orderStatus"] in RESTING:
+            found += _resting(journal, name, row)
+        elif not order.is_over:
             found.append(f"order {name} is unresolved; the exchange says {row['orderStatus'] if row else 'nothing'}")
         elif row is None:
-            found += [] if set(order.ends) <= {"absent", "rejected"} and not order.filled_lots else [f"order {name} is not at the exchange"]
+            forgotten = set(order.ends) == {"canceled"} and journal.ts_ns - order.ended_ns >= FORGOTTEN_NS
+            never_there = set(order.ends) <= {"absent", "rejected"}
+            found += [] if (forgotten or never_there) and not order.filled_lots else [f"order {name} is not at the exchange"]
         else:
             found += _one_order(journal, name, row)
     return found
 
 
+def _resting(journal: JournalSays, name: str, row: Row) -> list[str]:
+    """An order that rests there and is not over here."""
+    order, grid = journal.orders[name], _grid(journal, row["symbol"])
+    here = (order.qty_lots, order.filled_lots, order.limit_ticks)
+    there = (_lots(row["qty"], grid), _lots(row["cumExecQty"], grid), int(Decimal(row["price"]) / UNIT) // grid.tick_e8)
+    return [] if here == there else [f"order {name} rests with {there} there, {here} here (quantity, traded, limit)"]
+
+
+def _grid(journal: JournalSays, symbol: str) -> Grid:
+    (grid,) = [grid for grid in journal.grids.values() if grid.symbol == symbol]
+    return grid
+
+
+def _lots(qty: str, grid: Grid) -> int:
+    return int(Decimal(qty) / UNIT) // grid.lot_e8
+
+
 def _one_order(journal: JournalSays, name: str, row: Row) -> list[str]:
     """An order that both know and that is over here."""
     order = journal.orders[name]
-    (lot_e8,) = [grid.lot_e8 for grid in journal.grids.values() if grid.symbol == row["symbol"]]
-    filled_lots = int(Decimal(row["cumExecQty"]) / UNIT) // lot_e8
+    filled_lots = _lots(row["cumExecQty"], _grid(journal, row["symbol"]))
     if "absent" in order.ends:
         return [f"order {name} was declared absent and is {row['orderStatus']} at the exchange"]
-    if len(order.ends) > 1:
-        return [f"order {name} ended {len(order.ends)} times: {', '.join(order.ends)}"]
+    if len(set(order.ends)) > 1:  # the same end may be told again, late
+        return [f"order {name} ended in different ways: {', '.join(order.ends)}"]
     if filled_lots != order.filled_lots:
         return [f"order {name} traded {order.filled_lots} lots here, {filled_lots} there"]
-    if order.ends == ["rejected"] and row["orderStatus"] not in NEVER_TRADED:
+    if "rejected" in order.ends and row["orderStatus"] != REFUSED:
         return [f"order {name} is rejected here, {row['orderStatus']} there"]
-    if float(row["leavesQty"]) and row["orderStatus"] in ("New", "PartiallyFilled"):
+    if float(row["leavesQty"]) and row["orderStatus"] in RESTING:
         return [f"order {name} is over here, {row['orderStatus']} there"]
     return []
 
@@ -110,6 +135,21 @@ def _positions(journal: JournalSays, venue: VenueSays) -> list[str]:
         for symbol in sorted(ours.keys() | venue.positions.keys())
         if ours.get(symbol) != venue.positions.get(symbol)
     ]
+
+
+def _stops(journal: JournalSays, venue: VenueSays) -> list[str]:
+    """Where the journal has placed stops at all, every position has one, of the price that is recorded, and there once."""
+    if not journal.stops:
+        return []
+    waiting = Counter(row["symbol"] for row in venue.stops.values() if row["orderStatus"] in RESTING)
+    found = [f"{times} stops wait for {symbol}" for symbol, times in waiting.items() if times > 1]
+    found += [f"a stop waits for {symbol}, which has no position" for symbol in waiting.keys() - venue.positions.keys()]
+    for symbol, price in venue.stop_prices.items():
+        grid = _grid(journal, symbol)
+        (here,) = [Decimal(ticks * grid.tick_e8) * UNIT for name, ticks in journal.stops.items() if journal.grids[name] is grid] or [None]
+        if not price or here != price:
+            found.append(f"position {symbol} has the stop {price} there, {here} here")
+    return found
 
 
 def _money(journal: JournalSays, venue: VenueSays) -> list[str]:

@@ -14,6 +14,11 @@ E8 = 10**8
 STRANGE = ("books_differ", "adopted", "cash")
 """Events that nothing in a drill can cause: each one is a finding."""
 
+STOP = "stop"
+"""The cause of a fill that a position's stop made."""
+OLD_TIME = "10002"
+"""The venue's code for a request whose time is not within its window."""
+
 
 @dataclass
 class Grid:
@@ -24,12 +29,16 @@ class Grid:
 
 @dataclass
 class Sent:
-    """An order that the journal says was to be sent, and what became of it by the journal's own events."""
+    """An order that the journal says was to be sent, and what became of it by the journal's own events. A limit of 0 is none."""
 
     qty_lots: int
+    limit_ticks: int = 0
     times: int = 1
+    reduce_only: bool = False
     filled_lots: int = 0
     ends: list[str] = field(default_factory=list)
+    ended_ns: int = 0
+    """Venue time at which it was over."""
 
     @property
     def is_over(self) -> bool:
@@ -43,6 +52,7 @@ class JournalSays:
     path: Path
     row: int = -1
     count: int = 0
+    ts_ns: int = 0
     wallet_e8: int = 0
     grids: dict[str, Grid] = field(default_factory=dict)
     lots: Counter[str] = field(default_factory=Counter)
@@ -50,6 +60,8 @@ class JournalSays:
     fills: list[dict[str, Any]] = field(default_factory=list)
     fundings: list[dict[str, Any]] = field(default_factory=list)
     orders: dict[str, Sent] = field(default_factory=dict)
+    stops: dict[str, int] = field(default_factory=dict)
+    """Instrument to the trigger of its position's stop, in ticks, as the exchange has shown it last; 0 for none."""
     strange: list[str] = field(default_factory=list)
     cancels: int = 0
     bars: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -80,14 +92,25 @@ class JournalSays:
             self.grids[name] = Grid(name.partition(":")[2], one["tick_e8"], one["lot_e8"])
 
     def _event(self, event: dict[str, Any]) -> None:
-        kind = event["type"]
+        kind, self.ts_ns = event["type"], max(self.ts_ns, event.get("ts_ns", 0))
         if kind == "fill":
             self._fill(event)
         elif kind == "funding":
             self.fundings.append(event)
             self.wallet_e8 -= event["paid_e8"]
         elif kind in ("canceled", "rejected", "absent"):
-            self._order(event["client_order_id"]).ends.append(kind)
+            order = self._order(event["client_order_id"])
+            order.ends.append(kind)
+            order.ended_ns = self.ts_ns
+            if event.get("code") == OLD_TIME:
+                self.strange.append(f"signed with an old time: {event}")
+        elif kind == "amended":
+            self._amended(event)
+        elif kind == "stop_placed":
+            self.stops[event["instrument"]] = event["stop_ticks"]
+        elif kind == "restated":
+            self.wallet_e8 += event["cost_e8"] - self.cost_e8[event["instrument"]]
+            self.cost_e8[event["instrument"]] = event["cost_e8"]
         elif kind == "bar":
             self.bars[(event["instrument"], event["ts_ns"])] += 1
         elif kind in STRANGE:
@@ -98,10 +121,15 @@ class JournalSays:
             self.strange.append(f"an event of order {name!r}, which was never sent")
         return self.orders.setdefault(name, Sent(0))
 
+    def _amended(self, event: dict[str, Any]) -> None:
+        order = self._order(event["client_order_id"])
+        order.qty_lots, order.limit_ticks = event["qty_lots"], event["limit_ticks"]
+
     def _fill(self, fill: dict[str, Any]) -> None:
-        """Average cost: what is closed releases its share of the cost, to the nearest unit, ties to even."""
+        """Average cost: what is closed releases its share of the cost, to the nearest unit, ties to even. Stops have no order of ours."""
         self.fills.append(fill)
-        self._order(fill["client_order_id"]).filled_lots += fill["qty_lots"]
+        if fill["client_order_id"] or fill.get("cause") != STOP:
+            self._order(fill["client_order_id"]).filled_lots += fill["qty_lots"]
         name, grid = fill["instrument"], self.grids[fill["instrument"]]
         lot_value_e8 = fill["price_ticks"] * grid.tick_e8 * grid.lot_e8 // E8
         signed = fill["qty_lots"] if fill["side"] == "buy" else -fill["qty_lots"]
@@ -118,7 +146,9 @@ class JournalSays:
             order = output["approved"]["order"]
             known = self.orders.get(order["client_order_id"])
             if known is None:
-                self.orders[order["client_order_id"]] = Sent(order["qty_lots"])
+                self.orders[order["client_order_id"]] = Sent(
+                    order["qty_lots"], order.get("limit_ticks", 0), reduce_only=order.get("reduce_only", False)
+                )
             else:
                 known.times += 1
         elif output["type"] == "cancel":

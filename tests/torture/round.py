@@ -6,11 +6,8 @@ import asyncio
 import json
 import signal
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
 
@@ -18,64 +15,23 @@ from kedge.domain.events import Command
 from kedge.services.inbox import Inbox
 
 from .compare import findings
+from .course import Course
+from .frozen import Freeze, go_on
 from .journal_books import JournalSays
+from .journal_checks import check_journal
 from .market import POLL_S, Market
-from .models import keep_drill_model
-from .plan import OUTSIDE, SPARED, Blow
-from .prices import INTERVAL_NS, write_bars
+from .outcome import Outcome
+from .plan import FROZEN, LIVES_ON, OUTSIDE, SECOND, Blow
 from .processes import Child, Starter
-from .venue_books import VenueReader
-
-CONFIG = """\
-limits:
-  daily_loss_soft_frac: "0.90"
-  daily_loss_reduce_frac: "0.95"
-  daily_loss_halt_frac: "0.99"
-  drawdown_soft_frac: "0.90"
-  drawdown_reduce_frac: "0.95"
-  drawdown_halt_frac: "0.99"
-  orders_per_second_max: 2
-journal: {snapshot_every: 60}
-"""
-"""Losses do not stop it, a low order rate makes timers, and snapshots are frequent."""
+from .rivals import RIVAL, Rivals, refuse_second
+from .venue_books import VenueReader, VenueSays
 
 LIFE_S = 45.0
 """Wall time in which a life must get where it is to die, or prove that it has recovered."""
 AGREE_S = 15.0
 """Wall time in which the books must agree once the market stands still again and again."""
-CHECK_S = 120.0
-"""Wall time that the audit of a journal and its replay may take."""
-MINUTE_NS = 60 * 10**9
 SPARED_BARS = 12
 LAST_BARS = 20
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
-
-
-@dataclass
-class Outcome:
-    """What a round did and found."""
-
-    deaths: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    audits: int = 0
-    bars: int = 0
-    fills: int = 0
-    fundings: int = 0
-    orders: int = 0
-    records: int = 0
-    seconds: float = 0.0
-    found: list[str] = field(default_factory=list)
-    late: list[str] = field(default_factory=list)
-    """Comparisons that needed another bar, and the first thing that was missing."""
-
-    def add(self, other: Outcome) -> None:
-        """Sum two rounds up."""
-        self.deaths += other.deaths
-        self.faults += other.faults
-        self.found += other.found
-        self.late += other.late
-        for name in ("audits", "bars", "fills", "fundings", "orders", "records", "seconds"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 class Round:
@@ -83,20 +39,15 @@ class Round:
 
     Parameters
     ----------
-    folder : Path
-        Empty; becomes the state folder of exchange and trader.
-    replayed : bool
-        Play recorded quarter hours, with a settlement every 32 bars, instead of synthetic minutes.
-    by_model : bool
-        Trade by a model, whose predictions and their features are in the journal, instead of by a rule.
+    course : Course
+        What is played and who trades; its folder is empty and becomes the state folder of exchange and trader.
+    rivals : bool
+        In the end let another trader loose on the same account.
     """
 
-    def __init__(
-        self, folder: Path, starter: Starter, blows: Sequence[Blow], seed: int, *, replayed: bool = False, by_model: bool = False
-    ) -> None:
+    def __init__(self, course: Course, starter: Starter, blows: Sequence[Blow], *, rivals: bool = True) -> None:
         self.outcome = Outcome()
-        self._replayed, self._by_model = replayed, by_model
-        self._folder, self._starter, self._blows, self._seed = folder, starter, blows, seed
+        self._course, self._folder, self._starter, self._blows, self._rivals = course, course.folder, starter, blows, rivals
         self._market: Market
         self._reader: VenueReader
         self._journal: JournalSays | None = None
@@ -106,8 +57,10 @@ class Round:
     async def run(self) -> Outcome:
         """Everything, then the last comparison, the audit of the journal and its replay."""
         began = time.monotonic()
-        (self._folder / "kedge.yaml").write_text(CONFIG)
-        self._market = await Market.open(self._starter, self._folder, self._seed, *self._prices(), *self._config)
+        course = self._course
+        course.write_config()
+        self._market = await Market.open(self._starter, self._folder, course.seed, *course.prices(), *course.config)
+        course.url = self._market.url
         self._begun_ms = await self._market.venue_ms()
         (key, *_) = json.loads((self._folder / "paper" / "keys.json").read_text())["keys"]
         self._reader = VenueReader(self._market.url, key["api_key"], key["api_secret"])
@@ -117,6 +70,8 @@ class Round:
                 if self.outcome.found:  # what follows would only repeat it
                     break
             await self._last_life()
+            if self._rivals and not self.outcome.found:
+                await self._play_rivals()
             self.outcome.faults.update(await self._market.faults_done())
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             self._find(f"the exchange failed: {error!r}; {self._tail()}")
@@ -127,41 +82,30 @@ class Round:
         self._sum_up(began)
         return self.outcome
 
-    @property
-    def _config(self) -> tuple[object, ...]:
-        return "--config", self._folder / "kedge.yaml"
-
-    def _prices(self) -> list[object]:
-        if self._replayed:
-            paths = write_bars(self._folder, SYMBOLS, self._seed)
-            return ["--market", "replay:" + ",".join(map(str, paths))]
-        return ["--market", "synthetic", *(word for symbol in SYMBOLS for word in ("--instrument", symbol))]
-
-    def _strategy(self) -> list[str]:
-        if not self._by_model:
-            return ["--param", "fast=2", "--param", "slow=4"]
-        sha256 = keep_drill_model(self._folder, INTERVAL_NS if self._replayed else MINUTE_NS)
-        return ["--strategy", "model", "--param", f"model={sha256}", "--param", "outside_max=0"]
-
     # lives ------------------------------------------------------------------------------------------------------------
 
     async def _life(self, blow: Blow) -> None:
         """From a start to a death, or to a comparison that found nothing."""
         trader, before = await self._start(blow)
+        freeze = Freeze(self._fresh_journal, self._venue_says, self.outcome)
+        freezing = asyncio.ensure_future(freeze.watch(trader, blow))
         try:
-            async with asyncio.timeout(LIFE_S):
+            async with asyncio.timeout(LIFE_S + (blow.frozen_s if blow.point == FROZEN else 0.0)):
                 if blow.point == OUTSIDE and blow.is_early:
                     await asyncio.sleep(blow.wait_s)
                     trader.signal(signal.SIGKILL)
                 elif await self._recovers(trader, before) and await self._audit(trader, str(blow)):
-                    await self._strike(trader, blow)
-                if blow.point != SPARED:
+                    await self._strike(trader, blow, freeze)
+                if blow.kills:
                     await self._dies(trader, blow)
         except TimeoutError:
             self._find(f"{blow}: not reached in {LIFE_S:.0f} s; {self._tail()}")
         finally:
+            freezing.cancel()
+            await asyncio.gather(freezing, return_exceptions=True)
+            go_on(trader)
             self._market.release()
-            if trader.is_alive and blow.point != SPARED:
+            if trader.is_alive and blow.kills:
                 trader.signal(signal.SIGKILL)
                 await trader.ended
             elif trader.is_alive:
@@ -172,11 +116,8 @@ class Round:
         self._lives += 1
         before = max(0, await self._market.acked())
         out = self._folder / f"trader-{self._lives:03}.out"
-        argv = ["trade", "--state-dir", self._folder, *self._config, *self._strategy(), "--json"]
-        argv += ["--venue", self._market.url, "--on-stop", "leave", *(word for one in SYMBOLS for word in ("--instrument", one))]
-        argv += ["--interval", "15m" if self._replayed else "1m"]
-        kill = {"KEDGE_KILL_AT": f"{blow.point}:{blow.count}"} if blow is not None and blow.is_named else {}
-        return await self._starter.spawn(argv, out, **kill), before
+        kill = {"KEDGE_KILL_AT": blow.armed} if blow is not None and blow.armed else {}
+        return await self._starter.spawn(self._course.trader(self._folder), out, **kill), before
 
     async def _recovers(self, trader: Child, before: int) -> bool:
         """Wait until this life has acknowledged a bar; False when it ended first."""
@@ -184,7 +125,7 @@ class Round:
             await asyncio.sleep(POLL_S)
         return trader.is_alive
 
-    async def _strike(self, trader: Child, blow: Blow) -> None:
+    async def _strike(self, trader: Child, blow: Blow, freeze: Freeze) -> None:
         for fault in blow.faults:
             await self._market.order(fault)
         if blow.point == OUTSIDE:
@@ -194,10 +135,17 @@ class Round:
             trader.signal(signal.SIGTERM)
         elif blow.point == "before_cancel":
             await self._cancel_often(trader)
-        elif blow.point == SPARED:
+        elif blow.point in LIVES_ON:
+            if blow.point == SECOND:
+                out = self._folder / f"second-{self._lives:03}.out"
+                self.outcome.found += await refuse_second(self._starter, self._course.trader(self._folder), out)
+                self.outcome.faults[SECOND] += 1
+            elif blow.point == FROZEN:
+                await freeze.strike(trader, blow)
             for _ in range(SPARED_BARS):
                 await self._market.next_bar()
-            await self._audit(trader, str(blow))
+            if await self._audit(trader, str(blow)):
+                self.outcome.found += [f"{blow}: {one}" for one in freeze.findings(await self._venue_says())]
 
     async def _cancel_often(self, trader: Child) -> None:
         """Tell it to cancel everything again and again, so that one of the commands meets an order on its way."""
@@ -235,6 +183,7 @@ class Round:
                     for _ in range(LAST_BARS):
                         await self._market.next_bar()
                     await self._audit(trader, "last bars")
+                    await self._stands_still(trader)  # what rests may trade while nobody is there to hear of it
         except TimeoutError:
             self._find(f"last life: no recovery in {LIFE_S:.0f} s; {self._tail()}")
         self._market.hold()
@@ -251,11 +200,11 @@ class Round:
     async def _audit(self, trader: Child, what: str) -> bool:
         """Compare while the market stands still; what frames were lost shows at a later bar. False when the trader ended."""
         await self._market.clear_faults()
-        deadline = time.monotonic() + AGREE_S
-        first = True
+        deadline, first = 0.0, True
         while True:
             if not await self._stands_still(trader):
                 return False
+            deadline = deadline or time.monotonic() + AGREE_S
             found = await self._compare()
             if not found or time.monotonic() > deadline:
                 break
@@ -284,9 +233,19 @@ class Round:
             self._journal = self._newest_journal()
             if self._journal is None:
                 return ["there is no journal"]
-        says = await self._reader.read(self._begun_ms, await self._market.venue_ms())
+        says = await self._venue_says()
         self._journal.read_on()
         return findings(self._journal, says)
+
+    async def _venue_says(self) -> VenueSays:
+        return await self._reader.read(self._begun_ms, await self._market.venue_ms())
+
+    def _fresh_journal(self) -> JournalSays | None:
+        """What is in the journal now, read from its beginning."""
+        journal = self._newest_journal()
+        if journal is not None:
+            journal.read_on()
+        return journal
 
     def _newest_journal(self) -> JournalSays | None:
         paths = list((self._folder / "runs").glob("*/journal.sqlite"))
@@ -294,24 +253,18 @@ class Round:
             self._find(f"one market has {len(paths)} runs")
         return JournalSays(paths[0]) if paths else None
 
+    async def _play_rivals(self) -> None:
+        """Another trader, another state folder, the same account."""
+        self._market.release()
+        rivals = Rivals(self._folder, self._starter, self._market, self._reader, self._course.trader)
+        self.outcome.found += await rivals.play(self._begun_ms)
+        self.outcome.faults[RIVAL] += 1
+        self.outcome.rivals.append(rivals.told)
+
     async def _check_the_journal(self) -> None:
-        """Chain, signatures, snapshots and features hold, deciding again gives the same records, and nothing comes from nowhere."""
-        if self._journal is None:
-            return
-        run = self._journal.path.parent.name
-        for command in (("audit", "verify", run), ("replay", run), ("audit", "orphans", run)):
-            out = self._folder / f"{'-'.join(command[:-1])}.out"
-            child = await self._starter.spawn((*command, "--state-dir", self._folder, *self._config, "--json"), out)
-            await asyncio.wait([child.ended], timeout=CHECK_S)
-            child.signal(signal.SIGKILL)
-            status = await child.ended
-            told = json.loads(out.read_text()) if status in (0, 9) else {}
-            grave = [one for one in told.get("findings", ()) if one["kind"] != "crash"]
-            grave += [one for report in told.get("runs", ()) for one in report["orphans"]]
-            if self._by_model and "runs" in told and not sum(report["predictions"] for report in told["runs"]):
-                grave.append("no prediction was recorded")
-            if status not in (0, 9) or grave or not told.get("equal", True):
-                self._find(f"kedge {' '.join(command[:-1])} ended with {status}: {grave or out.read_text()[-400:]}")
+        if self._journal is not None:
+            run, config = self._journal.path.parent.name, (*self._course.config, "--state-dir", self._folder)
+            self.outcome.found += await check_journal(self._starter, self._folder, run, config, predicts=self._course.by_model)
 
     def _find(self, text: str) -> None:
         self.outcome.found.append(text)

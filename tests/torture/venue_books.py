@@ -16,6 +16,7 @@ from yarl import URL
 RECV_WINDOW_MS = "5000"
 WEEK_MS = 7 * 86_400_000
 """Longest span that lists may be asked for."""
+POSITION_STOPS = ("StopLoss", "TakeProfit")
 Row = dict[str, Any]
 
 
@@ -27,8 +28,12 @@ class VenueSays:
     fundings: list[Row] = field(default_factory=list)
     others: list[Row] = field(default_factory=list)
     orders: dict[str, Row] = field(default_factory=dict)
+    stops: dict[str, Row] = field(default_factory=dict)
+    """Orders that the exchange made for the stops of positions, by venue id."""
     positions: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     """Symbol to signed size and signed value at the entry."""
+    stop_prices: dict[str, Decimal] = field(default_factory=dict)
+    """Symbol of an open position to its stop; 0 where it has none."""
     log: list[Row] = field(default_factory=list)
     wallet: Decimal = Decimal(0)
 
@@ -57,10 +62,13 @@ class VenueReader:
             {"Trade": says.trades, "Funding": says.fundings}.get(row["execType"], says.others).append(row)
         closed = await self._spans("/v5/order/history", 50, span, category="linear")
         still_open = await self._all("/v5/order/realtime", 50, category="linear", settleCoin=self._coin, openOnly="0")
-        says.orders = {row["orderId"]: row for row in (*still_open, *closed)}
+        known = {row["orderId"]: row for row in (*still_open, *closed)}
+        says.stops = {name: row for name, row in known.items() if row["stopOrderType"] in POSITION_STOPS and not row["orderLinkId"]}
+        says.orders = {name: row for name, row in known.items() if name not in says.stops}
         for row in await self._all("/v5/position/list", 200, category="linear", settleCoin=self._coin):
             sign = -1 if row["side"] == "Sell" else 1
             if Decimal(row["size"]):
+                says.stop_prices[row["symbol"]] = Decimal(row["stopLoss"] or 0)
                 says.positions[row["symbol"]] = (sign * Decimal(row["size"]), sign * Decimal(row["positionValue"]))
         (account,) = (await self._get("/v5/account/wallet-balance", accountType="UNIFIED"))["list"]
         (coin,) = [one for one in account["coin"] if one["coin"] == self._coin]

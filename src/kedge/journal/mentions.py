@@ -29,11 +29,16 @@ _FIELDS: Final[dict[type, tuple[str, tuple[str, ...]]]] = {
     events.OrderCanceled: ("canceled", ("client_order_id",)),
     events.OrderUnanswered: ("unanswered", ("client_order_id",)),
     events.OrderProvenAbsent: ("absent", ("client_order_id",)),
+    events.OrderWaits: ("waits", ("client_order_id",)),
+    events.OrderTriggered: ("triggered", ("client_order_id",)),
+    events.OrderAmended: ("amended", ("client_order_id",)),
+    events.OrderAmendRefused: ("amend_refused", ("client_order_id",)),
     outputs.Decided: ("decided", ("decision_id", "prediction_id")),
     outputs.Predicted: ("predicted", ("prediction_id",)),
+    outputs.AmendSent: ("amend", ("client_order_id",)),
     outputs.CancelSent: ("cancel", ("client_order_id",)),
 }
-"""Where ids stand, by type; orders carry theirs one level down."""
+"""Where ids stand, by type; orders carry theirs one level down. Stops and quotes have no id: they are found by walking back from a fill."""
 
 KINDS: Final = frozenset({kind for kind, _ in _FIELDS.values()} | {"send", "refused", "instrument_changed"})
 

@@ -32,11 +32,17 @@ FREE_TEXT: Final[dict[type, tuple[str, ...]]] = {
     events.CashMoved: ("reason",),
     events.OrderRejected: ("reason",),
     events.OrderCanceled: ("reason",),
+    events.OrderAmendRefused: ("reason",),
+    events.QuoteLost: ("why",),
+    events.StopUnconfirmed: ("why",),
+    events.BooksDiffer: ("detail",),
     events.CommandGiven: ("actor", "reason"),
     events.RunEnded: ("reason",),
     outputs.Decided: ("reason", "observed", "limit"),
     outputs.OrderRefused: ("observed", "limit"),
     outputs.CancelSent: ("reason",),
+    outputs.AmendSent: ("reason",),
+    outputs.StopWanted: ("reason",),
     outputs.RiskStateChanged: ("observed", "limit"),
 }
 """Fields a person or a venue writes freely. All other text fields are ids and codes (a test walks them all)."""

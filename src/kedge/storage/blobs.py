@@ -101,7 +101,7 @@ def write_whole(path: Path, body: bytes) -> None:
     """
     draft: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         fd, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
         draft = Path(name)
         with open(fd, "wb") as file:
@@ -119,6 +119,14 @@ def write_whole(path: Path, body: bytes) -> None:
             why="the disk is full or refuses; what was there before is still whole",
             fix=f"free space or mend the permissions of {path.parent}",
         ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, with durable names. OSError where the disk refuses."""
+    missing = [one for one in (folder, *folder.parents) if not one.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for one in reversed(missing):
+        sync_folder(one.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from kedge.domain.canonical import digest
+from kedge.domain.canonical import GENESIS, chain_hash, digest
 from kedge.domain.errors import IntegrityError, KedgeError, NotFound
 from kedge.domain.record import Record, RunStarted, Step
 from kedge.journal import Head, Row, Snapshot, SnapshotTaken, decode_record, decode_row, mentions, telling_step
@@ -85,6 +85,25 @@ class SqliteJournalReader:
             record = decode_record(seq, body)
             if record is not None:
                 yield record
+
+    def check_chain(self, *, start_seq: int = 0) -> None:
+        """Refuse rows, from that of record `start_seq` on, of which one does not follow the one before it. Signatures are not looked at.
+
+        Raises
+        ------
+        IntegrityError
+            A row was changed, put in or taken out.
+        """
+        start, previous = self.row_of(start_seq), GENESIS
+        expected = max(0, start - 1)
+        for seq, stored, body in self.raw_rows(start=expected):
+            if seq != expected or (seq >= start and (type(body) is not bytes or chain_hash(previous, body) != stored)):
+                raise IntegrityError(
+                    f"journal {self.path}: the chain is broken at row {expected}",
+                    why="the row was changed, or rows before it were removed",
+                    fix="run `kedge audit verify` on it, keep it as evidence, and begin another run",
+                )
+            previous, expected = stored, expected + 1
 
     def run_started(self) -> RunStarted:
         """The first record."""

@@ -25,6 +25,7 @@ from kedge.domain.errors import IntegrityError, InvalidInput, NotFound, Recordin
 from kedge.market.bars import FIELDS, BarTable
 from kedge.market.findings import QuarantinedRow, Rule, count_by_code
 from kedge.market.gaps import find_gaps
+from kedge.storage.blobs import make_folder
 
 FORMAT: Final = "kedge/bars/v1"
 BARS_FILE: Final = "bars.parquet"
@@ -185,7 +186,7 @@ class SnapshotStore:
             raise _damaged(target.name, str(error)) from error
 
     def _write(self, target: Path, bars: BarTable, quarantine: Sequence[QuarantinedRow], manifest: Manifest) -> Manifest:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder))
         try:
             pa_parquet.write_table(_bars_table(bars), aside / BARS_FILE, compression="zstd")

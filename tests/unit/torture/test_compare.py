@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
@@ -13,10 +12,7 @@ from typing import Any
 import pytest
 from tests.torture.compare import findings
 from tests.torture.journal_books import JournalSays
-from tests.torture.plan import OUTSIDE_IN_A_BLOCK, SPARED_IN_A_BLOCK, block
 from tests.torture.venue_books import VenueSays
-
-from kedge.services.kill_points import KILL_POINTS
 
 NAME = "bybit-linear:BTCUSDT"
 Change = Callable[[list[dict[str, Any]], VenueSays], object]
@@ -96,6 +92,56 @@ def test_equal_books_have_no_findings_and_reading_on_adds_nothing(tmp_path: Path
     assert findings(journal, there()) == []
 
 
+def rests(steps: list[dict[str, Any]], venue: VenueSays, *, here: int) -> None:
+    """An order that rests, its limit amended."""
+    steps[0]["outputs"].append(sent("d", 2))
+    steps.append({"event": {"type": "amended", "client_order_id": "d", "qty_lots": 1, "limit_ticks": here}})
+    venue.orders["vd"] = {**order("d", "0"), "orderStatus": "New", "qty": "0.001", "price": "99.9"}
+
+
+def stop_order(symbol: str = "BTCUSDT") -> dict[str, Any]:
+    return {"symbol": symbol, "orderStatus": "Untriggered"}
+
+
+def stops(steps: list[dict[str, Any]], venue: VenueSays, *, here: int = 900) -> None:
+    """A position with its stop."""
+    steps.append({"event": {"type": "stop_placed", "instrument": NAME, "stop_ticks": here}})
+    venue.stops["stop"] = stop_order()
+    venue.stop_prices["BTCUSDT"] = Decimal(90)
+
+
+def test_resting_orders_and_stops_that_agree_are_no_findings(tmp_path: Path) -> None:
+    steps, venue = events(), there()
+    rests(steps, venue, here=999)
+    stops(steps, venue)
+    assert findings(written(tmp_path, steps), venue) == []
+
+
+@pytest.mark.parametrize(("hours", "found"), [(19, ["order e is not at the exchange"]), (20, [])])
+def test_a_cancelled_order_that_never_traded_may_be_forgotten_after_a_day(tmp_path: Path, hours: int, found: list[str]) -> None:
+    steps = events()
+    steps[0]["outputs"].append(sent("e", 1))
+    steps.append({"event": {"type": "canceled", "client_order_id": "e", "ts_ns": 10, "reason": "post-only"}})
+    steps.append({"event": {"type": "timer", "ts_ns": 10 + hours * 3_600 * 10**9}})
+    assert findings(written(tmp_path, steps), there()) == found
+
+
+def test_a_fill_of_a_stop_belongs_to_no_order(tmp_path: Path) -> None:
+    steps, venue = events(), there()
+    steps[3]["event"].update(client_order_id="", cause="stop")
+    steps[0]["outputs"].pop(1)
+    venue.trades[2]["orderLinkId"] = ""
+    venue.stops["vb"] = {**venue.orders.pop("vb"), "orderLinkId": ""}
+    assert findings(written(tmp_path, steps), venue) == []
+
+
+def test_a_restated_cost_moves_the_wallet_as_much(tmp_path: Path) -> None:
+    steps, venue = events(), there()
+    steps.append({"event": {"type": "restated", "instrument": NAME, "cost_e8": 10_006_669}})
+    venue.positions["BTCUSDT"] = (Decimal("0.001"), Decimal("0.10006669"))
+    assert findings(written(tmp_path, steps), venue)[0].startswith("wallet: 10.00186647 here")
+
+
 DEFECTS: dict[str, Change] = {
     "execution booked 2 times": lambda steps, _: steps.append(dict(steps[1])),
     "settlement booked 2 times": lambda steps, _: steps.append(dict(steps[5])),
@@ -122,8 +168,19 @@ DEFECTS: dict[str, Change] = {
     "trading is halted": lambda steps, _: steps[0]["outputs"].append(
         {"type": "risk_state", "state": "halted", "code": "X", "observed": "1", "limit": "0"}
     ),
-    "which was never sent": lambda steps, _: steps.append({"event": {"type": "rejected", "client_order_id": "z"}}),
-    "ended 2 times": lambda steps, _: steps.extend([{"event": {"type": "canceled", "client_order_id": "b"}}] * 2),
+    "order 'z', which was never sent": lambda steps, _: steps.append({"event": {"type": "rejected", "client_order_id": "z"}}),
+    "order b ended in different ways: canceled, rejected": lambda steps, _: steps.extend(
+        {"event": {"type": kind, "client_order_id": "b"}} for kind in ("canceled", "rejected")
+    ),
+    "signed with an old time": lambda steps, _: steps.append(
+        {"event": {"type": "rejected", "client_order_id": "c", "code": "10002", "reason": "timestamp"}}
+    ),
+    "order d rests with (1, 0, 999) there, (1, 0, 998) here": lambda steps, venue: rests(steps, venue, here=998),
+    "2 stops wait for BTCUSDT": lambda steps, venue: (stops(steps, venue), venue.stops.update(again=stop_order())),
+    "has no position": lambda steps, venue: (stops(steps, venue), venue.stops.update(eth=stop_order("ETHUSDT"))),
+    "has the stop 90 there, 89.90000000 here": lambda steps, venue: stops(steps, venue, here=899),
+    "has the stop 0 there": lambda steps, venue: (stops(steps, venue), venue.stop_prices.update(BTCUSDT=Decimal(0))),
+    "which was never sent": lambda steps, _: steps[3]["event"].update(client_order_id="", cause="liquidation"),
     "is rejected here, Filled there": lambda steps, _: steps.append({"event": {"type": "rejected", "client_order_id": "b"}}),
     "record 9 stands where 7": lambda steps, _: steps.append({"seq": 9, "event": {"type": "timer"}}),
 }
@@ -135,12 +192,3 @@ def test_a_defect_is_named(tmp_path: Path, text: str) -> None:
     DEFECTS[text](steps, venue)
     found = findings(written(tmp_path, steps), venue)
     assert any(text in one for one in found), found
-
-
-def test_a_block_holds_every_point_once_and_a_seed_draws_the_same_again() -> None:
-    blows = block(random.Random("7/0"))
-    assert sorted(blow.point for blow in blows if blow.is_named) == sorted(KILL_POINTS)
-    assert len(blows) == len(KILL_POINTS) + OUTSIDE_IN_A_BLOCK + SPARED_IN_A_BLOCK
-    assert blows == block(random.Random("7/0"))
-    assert blows != block(random.Random("8/0"))
-    assert all(blow.count >= 1 and str(blow) for blow in blows)
