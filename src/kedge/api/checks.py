@@ -7,7 +7,7 @@ no position appears in an answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,8 @@ from kedge.ops.trader_status import read_trader_status
 from kedge.storage.journal_reader import SqliteJournalReader
 
 CHECK_TIMEOUT_S: Final = 2.0
+STOP_LATE_S: Final = 2.0
+"""A stop is put within a second or so; the trader itself acts after five."""
 START_FIX: Final = "kedge up, or kedge trade; kedge system status shows what runs"
 
 
@@ -82,6 +84,9 @@ async def _bounded(name: str, needed: bool, check: Callable[..., Awaitable[tuple
 
 
 Answer = tuple[Health, str, str]
+NOT_TOLD: Final = "this trader does not tell"
+LIMITS_TOLD: Final = 3
+"""Groups of requests that are named, the fullest first."""
 
 
 async def _journal(subject: Subject) -> Answer:
@@ -140,6 +145,37 @@ async def _reconciliation(subject: Subject) -> Answer:
     return Health.OK, "books agree", ""
 
 
+async def _stops(subject: Subject) -> Answer:
+    missing: Mapping[str, float] | None = _fresh(subject).get("stops_missing_s")
+    if missing is None:
+        return Health.NONE, NOT_TOLD, ""
+    longest_s = max(missing.values(), default=0.0)
+    if longest_s >= STOP_LATE_S:
+        fix = "the trader puts them, and closes what stays without one; its log says what the venue answers"
+        return Health.FAILED, f"{len(missing)} missing, the longest for {longest_s:.1f} s", fix
+    return Health.OK, f"{len(missing)} on their way" if missing else "none is missing", ""
+
+
+async def _requests(subject: Subject) -> Answer:
+    """How much of our share of the venue's limits is used. A full share is no failure: requests wait, exits and cancels do not."""
+    used: Sequence[Mapping[str, Any]] | None = _fresh(subject).get("limits")
+    if used is None:
+        return Health.NONE, NOT_TOLD, ""
+    told = [f"{one['group']} {one['used_frac']:.0%}" + f" ({one['level']})" * (one["level"] != "ok") for one in used[:LIMITS_TOLD]]
+    return Health.OK, f"of our share: {', '.join(told)}" if told else "nothing of our share is used", ""
+
+
+async def _operator(subject: Subject) -> Answer:
+    needed: Sequence[str] | None = _fresh(subject).get("action_needed")
+    if needed is None:
+        return Health.NONE, NOT_TOLD, ""
+    if needed:
+        what, _, fix = needed[0].partition("; ")
+        more = f", and {len(needed) - 1} more" if len(needed) > 1 else ""
+        return Health.FAILED, f"a person must act: {what}{more}", fix or "see the trader's log"
+    return Health.OK, "nothing waits for a person", ""
+
+
 def _fresh(subject: Subject) -> Mapping[str, Any]:
     if subject.trader is None or not subject.trader["fresh"]:
         raise NotFound(subject.trader_problem or "the trader is silent, so this is not known", why="it alone knows", fix=START_FIX)
@@ -191,6 +227,9 @@ CHECKS: Final[tuple[tuple[str, bool, Callable[[Subject], Awaitable[Answer]]], ..
     ("exchange", True, _exchange),
     ("feed", True, _feed),
     ("reconciliation", True, _reconciliation),
+    ("stops", False, _stops),
+    ("requests", False, _requests),
+    ("operator", False, _operator),
     ("supervisor", False, _supervisor),
     ("models", False, _models),
     ("guard", False, _guard),

@@ -22,6 +22,9 @@ CursorText = Annotated[str | None, Query(max_length=200, description="`next_curs
 Since = Annotated[str | None, Query(max_length=40, description="Venue time, RFC 3339, inclusive.", examples=["2026-07-01T00:00:00Z"])]
 Until = Annotated[str | None, Query(max_length=40, description="Venue time, RFC 3339, exclusive.", examples=["2026-07-02T00:00:00Z"])]
 InstrumentId = Annotated[str | None, Query(max_length=100, description="Such as `bybit-linear:BTCUSDT`.")]
+OrderStatus = Literal[
+    "pending_new", "waiting", "open", "pending_amend", "pending_cancel", "unknown", "filled", "canceled", "rejected", "absent"
+]
 Code = Annotated[str | None, Query(max_length=100, description="Such as `CONFIDENCE_LOW`.")]
 
 
@@ -150,7 +153,7 @@ async def fill(request: Request, fill_id: Annotated[str, Path(max_length=200)]) 
 async def orders(
     request: Request,
     instrument: InstrumentId = None,
-    status: Literal["pending_new", "open", "pending_cancel", "unknown", "filled", "canceled", "rejected", "absent"] | None = None,
+    status: OrderStatus | None = None,
     open: Annotated[bool | None, Query(description="Only orders that may still trade, or only those that may not.")] = None,
     limit: Limit = 100,
     cursor: CursorText = None,
@@ -171,7 +174,7 @@ async def decisions(
     request: Request,
     instrument: InstrumentId = None,
     code: Code = None,
-    stage: Literal["signal", "limits", "venue", "risk"] | None = None,
+    stage: Literal["signal", "limits", "venue", "stop", "quotes", "books", "risk"] | None = None,
     vetoed: bool | None = None,
     since: Since = None,
     until: Until = None,

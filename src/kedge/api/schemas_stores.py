@@ -78,7 +78,7 @@ class TraceNode(Document):
 
     key: str = Field(examples=["fill:f-17"])
     kind: str = Field(
-        description="fill, order, risk, decision, prediction, features, model, training, commit, feature_set, dataset, raw_file or run"
+        description="fill, order, risk, stop, decision, prediction, features, model, training, commit, feature_set, dataset, raw_file, run"
     )
     id: str
     title: str

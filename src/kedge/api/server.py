@@ -36,6 +36,7 @@ from kedge.api.protocol import StrictHttp, StrictStream
 from kedge.api.stream import WORDS_MAX_BYTES, Streams
 from kedge.api.strict import describe
 from kedge.ops.build import code_sha256, engine_version, git_sha
+from kedge.ops.metrics import CONTENT_TYPE, joined, read_metrics
 from kedge.services.replica_follow import Follower
 
 FRESH_S: Final = 0.25
@@ -133,6 +134,10 @@ class ApiServer:
             await self._findings()
         return 200 if self._started else 503, {"schema": "kedge/startup/v1", "started": self._started}
 
+    async def metrics_page(self, _: Request) -> Response:
+        """The figures of every process that lives and tells them, in the text form that Prometheus reads."""
+        return Response(joined(read_metrics(self._state_folder, datetime.now(UTC))), headers={"Content-Type": CONTENT_TYPE})
+
     async def health_page(self, request: Request) -> Response:
         """One of the four, by its path."""
         pages = {"/health": self.health, "/health/live": self.live, "/health/ready": self.ready, "/health/startup": self.startup}
@@ -141,6 +146,7 @@ class ApiServer:
 
 
 HEALTH_PAGES: Final = ("/health", "/health/live", "/health/ready", "/health/startup")
+METRICS_PAGE: Final = "/metrics"
 
 
 def make_app(desk: Desk, dashboard: Dashboard, server: ApiServer) -> FastAPI:
@@ -160,6 +166,7 @@ def make_app(desk: Desk, dashboard: Dashboard, server: ApiServer) -> FastAPI:
     app.include_router(routes_stores.router)
     app.add_api_websocket_route("/ws/v1", Streams(desk).serve)
     app.router.routes.extend(Route(path, server.health_page, methods=["GET"]) for path in HEALTH_PAGES)
+    app.router.routes.append(Route(METRICS_PAGE, server.metrics_page, methods=["GET"]))
     app.router.routes.extend(dashboard.routes())
     describe(app)
     app.add_middleware(Guard)

@@ -90,12 +90,12 @@ def _plain(report: OrphanReport) -> dict[str, Any]:
     return plain
 
 
-_COLUMNS = ("run_id", "records", "fills", "orders", "decisions", "predictions", "liquidations", "adopted", "count")
+_COUNTS = ("records", "fills", "orders", "decisions", "predictions", "liquidations", "deleveragings", "stops", "adopted")
 
 
 def _draw_orphans(target: Console, reports: list[OrphanReport], count: int) -> None:
-    heads = ("run", "records", "fills", "orders", "decisions", "predictions", "liquidations", "adopted", "orphans")
-    print_rows(target, heads, [[getattr(report, name) for name in _COLUMNS] for report in reports])
+    rows = [(report.run_id, *(getattr(report, name) for name in _COUNTS), report.count) for report in reports]
+    print_rows(target, ("run", *_COUNTS, "orphans"), rows)
     found = [(report.run_id, o.kind, o.id, o.seq, o.why) for report in reports for o in report.orphans]
     if found:
         print_rows(target, ("run", "kind", "id", "record", "why"), found)

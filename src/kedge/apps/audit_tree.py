@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN_FACTS: Final[dict[NodeKind, tuple[str, ...]]] = {
-    NodeKind.FILL: ("fee", "role", "cause"),
-    NodeKind.ORDER: ("status", "filled", "time in force", "venue order id"),
+    NodeKind.FILL: ("fee", "slippage", "role", "cause"),
+    NodeKind.ORDER: ("status", "filled", "limit price", "trigger", "time in force", "venue order id"),
     NodeKind.RISK: ("order notional", "share of equity", "allowed per order", "limits of the run"),
-    NodeKind.DECISION: ("equity", "mark", "confidence", "expected return", "reason", "compliance id"),
+    NodeKind.STOP: ("trigger", "position", "reason"),
+    NodeKind.DECISION: ("equity", "mark", "mid", "confidence", "expected return", "reason", "compliance id"),
     NodeKind.PREDICTION: ("score", "probability, exact", "expected return", "bar"),
     NodeKind.MODEL: ("version", "aliases at registration", "foresees", "thresholds"),
     NodeKind.TRAINING: ("kind", "rows", "seed", "environment", "MLflow run"),

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from kedge.apps import exit_codes, wiring
 from kedge.apps.output import console, emit, print_rows, progress
 from kedge.apps.strategy_choice import Choice, choose, seen_words
+from kedge.apps.view import slippage_words
 from kedge.domain.errors import RecordingFailed
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
@@ -29,6 +30,7 @@ from kedge.storage.journal_sqlite import SqliteJournal
 from kedge.storage.keys import load_or_create_key
 from kedge.storage.snapshots import SnapshotStore
 from kedge.strategy.base import Strategy
+from kedge.strategy.execution import Style
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +52,7 @@ def run(
     wallet: str | None = None,
     tz: str | None = None,
     entry: Literal["market", "limit"] = "market",
+    style: Literal["market", "limit", "chase", "twap", "participation", "stop_entry"] | None = None,
     matcher: Literal["bar", "book"] = "bar",
     seed: int = 7,
     journal: Annotated[bool, Parameter(negative="--no-journal")] = True,
@@ -81,7 +84,9 @@ def run(
     tz
         Zone of times in the files that name none, such as UTC+3.
     entry
-        Enter with market orders, or with limit orders resting at the last close.
+        Enter with market orders, or with limit orders resting at the last close; read where no style is given.
+    style
+        How entries are worked (see docs/execution.md); the configured style by default.
     matcher
         Fills from the bar itself, or from an order book played along the bar's path.
     seed
@@ -103,7 +108,7 @@ def run(
     for words in (chosen.warning, seen):
         if words:
             console(stderr=True).print(f"note: {words}", markup=False, soft_wrap=True)
-    spec = _spec(settings, market, chosen, wallet, OrderKind(entry), matcher, seed)
+    spec = _spec(settings, market, chosen, wallet, (OrderKind(entry), Style(style) if style else None), matcher, seed)
     started = first_record(spec, "bt")
     finished = _journalled(settings, started, market, chosen.strategy) if journal else _in_memory(started, market, chosen.strategy)
     payload = {"schema": "kedge/backtest/v1", **finished.result(), "quarantined": market.quarantined, "in_sample": seen or None}
@@ -117,7 +122,7 @@ def _spec(
     market: MarketData,
     chosen: Choice,
     wallet: str | None,
-    entry: OrderKind,
+    entry: tuple[OrderKind, Style | None],
     matcher: str,
     seed: int,
 ) -> RunSpec:
@@ -126,7 +131,8 @@ def _spec(
         settings,
         strategy=chosen.name,
         params=chosen.params,
-        entry=entry,
+        entry=entry[0],
+        style=entry[1],
         interval_ns=market.interval_ns,
         start_ts_ns=market.start_ts_ns,
         wallet_e8=money_e8,
@@ -212,7 +218,9 @@ def _drive(run: Run, market: MarketData) -> Run:
 def draw(target: Console, payload: dict[str, Any]) -> None:
     """A result for a person: figures, the funnel, and every assumption."""
     figures = ("run_id", "bars", "orders", "fills", "round_trips", "equity", "drawdown", "realised", "unrealised", "fees", "funding_paid")
-    print_rows(target, ("figure", "value"), [(name, payload[name]) for name in figures] + [("risk state", payload["risk_state"])])
+    rows = [(name, payload[name]) for name in figures]
+    rows += [("slippage", slippage_words(payload)), ("shortfall of the unfilled", payload["unfilled_shortfall"])]
+    print_rows(target, ("figure", "value"), [*rows, ("risk state", payload["risk_state"])])
     if payload["in_sample"]:
         target.print(f"NO PROOF: {payload['in_sample']}", markup=False)
     funnel = payload["funnel"]

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FILLS_SCHEMA = "kedge/fills/v1"
-COLUMNS = ("fill_id", "at", "instrument", "side", "qty", "price", "fee", "liquidity", "cause", "client_order_id")
+COLUMNS = (
+    "fill_id", "at", "instrument", "side", "qty", "price", "fee", "liquidity", "cause", "client_order_id",
+    "slippage", "slippage_bps", "slippage_against",
+)  # fmt: skip
 LIMIT_MAX = 100_000
 
 

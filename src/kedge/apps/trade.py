@@ -43,7 +43,8 @@ def trade(
     Parameters
     ----------
     venue
-        Address of the exchange, such as http://127.0.0.1:8100; by default the one that runs with this state folder.
+        Address of the exchange, such as http://127.0.0.1:8100; by default the one that runs with this state folder. ccxt:bybit, or
+        ccxt:bybit@ADDRESS, goes there through ccxt.
     rung
         Where the money is: paper, demo, testnet or live.
     instrument
@@ -63,11 +64,13 @@ def trade(
     as_json
         Print the final status as JSON.
     """
+    from kedge.apps.second_venue import split_venue
     from kedge.apps.strategy_choice import choose
     from kedge.apps.trade_plan import Options
     from kedge.apps.trade_process import run_trader
 
     check_rung(rung)
+    through, url = split_venue(venue)
     settings = load_config(config, flags={"state_dir": state_dir, "strategy.name": strategy})
     try:
         chosen = choose(settings, None, param)
@@ -76,7 +79,7 @@ def trade(
     if chosen.warning:
         print(f"note: {chosen.warning}", file=sys.stderr, flush=True)
     options = Options(
-        venue=venue_url(settings.state_folder, venue),
+        venue=venue_url(settings.state_folder, url),
         rung=rung,
         symbols=tuple(dict.fromkeys(text.upper() for text in instrument or settings.settings.demo.instruments)),
         strategy=chosen.name,
@@ -85,6 +88,7 @@ def trade(
         on_stop=on_stop or ("ask" if sys.stdin.isatty() and sys.stdout.isatty() and not as_json else "leave"),
         loaded=chosen.strategy,
         history_bars=chosen.history_bars,
+        through=through,
     )
     status = run_trader(settings, options, quiet=as_json)
     emit({"schema": "kedge/trade/v1", **status}, as_json, lambda target: _show_end(target, status))

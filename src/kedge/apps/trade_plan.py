@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kedge.apps import wiring
 from kedge.apps.trade_market import Market
@@ -14,11 +14,15 @@ from kedge.market.catalogue import VENUE
 from kedge.market.intervals import parse_interval
 from kedge.ops.build import code_sha256, engine_version
 from kedge.ops.config import Config
+from kedge.ops.settings import to_e8
 from kedge.services.live_settings import LivePlan
 from kedge.strategy.base import Strategy
 from kedge.venues.bybit.bars import interval_word
 from kedge.venues.bybit.public_feed import FeedSettings
 from kedge.venues.bybit.venue_settings import VenueSettings, addresses
+
+BOOK_DEPTH: Final = 50
+"""Levels of the books that quotes are sampled from."""
 
 
 class Options(NamedTuple):
@@ -30,6 +34,8 @@ class Options(NamedTuple):
         The strategy itself, where name and parameters alone do not make it.
     history_bars : int
         Bars to fetch before the first one.
+    through : str
+        ccxt's name of the exchange, where the trader goes through ccxt; empty for our own client.
     """
 
     venue: str
@@ -41,6 +47,7 @@ class Options(NamedTuple):
     on_stop: str
     loaded: Strategy | None = None
     history_bars: int = 0
+    through: str = ""
 
     @property
     def interval_ns(self) -> int:
@@ -63,19 +70,25 @@ def run_settings(config: Config, options: Options, market: Market) -> dict[str, 
         "strategy": options.strategy,
         "params": {name: str(value) for name, value in options.params.items()},
         "confidence_min": str(plain.strategy.confidence_min),
+        "stop_distance": str(plain.stops.distance_frac),
         "interval_ns": options.interval_ns,
         "limits": plain.limits.engine_values(),
+        "execution": plain.execution.engine_values(),
         "venue": "" if market.session else options.venue,
+        **({"through": f"ccxt:{options.through}"} if options.through else {}),
     }
 
 
 def venue_settings(options: Options, market: Market) -> VenueSettings:
     """How to reach the exchange. What decides is asked for: closed bars, and settled funding rates where features read them."""
     funding = options.loaded is not None and FeatureSet(options.loaded.features).uses_funding
+    depth = BOOK_DEPTH if market.speed == 1 else 0  # a market that plays faster than the clock shows no book that stands still
     return VenueSettings(
         addresses=addresses(options.venue),
         instruments=options.instruments,
-        feed=FeedSettings(interval=interval_word(options.interval_ns), book_depth=0, tickers=False, trades=False, funding=funding),
+        feed=FeedSettings(
+            interval=interval_word(options.interval_ns), book_depth=depth, tickers=False, trades=bool(depth), funding=funding
+        ),
         speed=market.speed,
     )
 
@@ -102,6 +115,7 @@ def live_plan(config: Config, options: Options, market: Market, note: RunNote) -
         execution=engine.execution,
         confidence_min_e8=engine.confidence_min_e8,
         gap_bars_carried=engine.gap_bars_carried,
+        stop_distance_frac_e8=to_e8(config.settings.stops.distance_frac),
         source=market.source,
         speed=str(market.speed) if market.paced else "max",
         seed=config.settings.demo.seed,

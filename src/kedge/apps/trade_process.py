@@ -11,24 +11,24 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from kedge.apps import wiring
+from kedge.apps.second_venue import second_venue
 from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping, run_until_stopped
 from kedge.apps.trade_market import Market, ask_market, check_market
 from kedge.apps.trade_plan import Options, live_plan, run_settings, venue_settings
-from kedge.apps.trade_report import Recorder, status_of
-from kedge.apps.trade_run_folder import RunNote, find_or_make_run, was_taken
+from kedge.apps.trade_report import Recorder, limits_in_use, status_of
+from kedge.apps.trade_run_folder import RunNote, find_or_make_run, was_ended, was_taken
 from kedge.apps.up_screen import ask, risk_in_words, screen
 from kedge.domain.errors import MarketGone, VenueUnavailable
-from kedge.domain.events import RunEnded
-from kedge.domain.record import Step
 from kedge.domain.units import NS_PER_S
 from kedge.kernel.compiling import compile_all, mark_ready
 from kedge.ops.config import Config
 from kedge.ops.health_file import TRADER
 from kedge.ops.logs import fields, logging_to
+from kedge.ops.metrics import PrometheusMetrics, write_metrics
 from kedge.ops.paper_keys import PaperKey, load_or_create_paper_keys
 from kedge.ops.state_folder import JOURNAL_NAME, keys_folder, run_folder
 from kedge.ops.trader_status import trader_lock, write_trader_status
@@ -44,10 +44,8 @@ from kedge.storage.keys import load_or_create_key
 from kedge.venues.bybit.bars import interval_word
 from kedge.venues.bybit.credentials import Rung, load_credentials
 from kedge.venues.bybit.venue import BybitVenue
+from kedge.venues.ccxt.venue import CcxtVenue
 from kedge.venues.lockstep import LockStep
-
-if TYPE_CHECKING:
-    pass
 
 KILL_AT: Final = "KEDGE_KILL_AT"
 STATUS_S: Final = 1.0
@@ -100,6 +98,8 @@ class TraderProcess:
         self._recorder: Recorder | None = None
         self._market = Market(1, True, "unknown", "", 0)
         self._note: RunNote | None = None
+        self._venue: BybitVenue | CcxtVenue | None = None
+        self._metrics = PrometheusMetrics()
         self._condition, self._problem = "finding the exchange", ""
 
     async def run(self, stopping: Stopping, *, quiet: bool) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class TraderProcess:
 
     def _make_trader(self, note: RunNote, journal: SqliteJournal, path: Path, inbox: Inbox, lockstep: LockStep | None) -> LiveTrader:
         return LiveTrader(
-            lambda: BybitVenue(venue_settings(self._options, self._market), self._credentials()),
+            self._make_venue,
             journal,
             lambda: SqliteJournalReader(path),
             live_plan(self._settings, self._options, self._market, note),
@@ -204,6 +204,7 @@ class TraderProcess:
             strategy=self._options.loaded,
             same_market=check_market(self._options.venue, self._market.session),
             was_taken=functools.partial(was_taken, self._folder),
+            wall_ns=time.time_ns,
         )
 
     async def _watch(self, trader: LiveTrader, stopping: Stopping, quiet: bool) -> str:
@@ -245,6 +246,15 @@ class TraderProcess:
         told = fields(how=how.value, complete=done.complete, orders_left=done.left.orders, positions_left=done.left.positions)
         self._log.log(logging.INFO if done.complete else logging.ERROR, "stopped", extra=told)
 
+    def _make_venue(self) -> BybitVenue | CcxtVenue:
+        """A fresh client; the trader makes one for each beginning."""
+        options, market = self._options, self._market
+        if options.through:
+            self._venue = second_venue(options, self._paper)
+        else:
+            self._venue = BybitVenue(venue_settings(options, market), self._credentials(), self._metrics)
+        return self._venue
+
     def _credentials(self) -> Any:
         return load_credentials(Rung.PAPER, {}, {"api_key": self._paper.api_key, "api_secret": self._paper.api_secret})
 
@@ -262,6 +272,7 @@ class TraderProcess:
             "guard": "none",
             "phase": self._condition,
             "problem": self._problem,
+            "limits": [] if self._venue is None else limits_in_use(self._venue.utilisation()),
         }
         if self._trader is None or self._recorder is None:
             return told
@@ -283,9 +294,4 @@ class TraderProcess:
     def _write(self) -> None:
         with contextlib.suppress(OSError):  # a full disk must not stop trading here: the journal will say so
             write_trader_status(self._folder, self.status(), datetime.now(UTC))
-
-
-def was_ended(path: Path, records: int) -> bool:
-    """Whether the last of so many records of a journal says that its run is over: only the seal is missing."""
-    with SqliteJournalReader(path) as reader:
-        return any(isinstance(one, Step) and isinstance(one.event, RunEnded) for one in reader.records(start_seq=max(0, records - 1)))
+            write_metrics(self._folder, TRADER, self._metrics.text())

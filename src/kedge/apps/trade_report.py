@@ -18,6 +18,7 @@ from kedge.engine.summary import frac_text
 from kedge.ops.logs import fields, model_prediction, trade_executed
 from kedge.services.live import LiveTrader
 from kedge.services.live_status import status as trader_status
+from kedge.venues.bybit.limits import Utilisation
 
 FEED_STALE_MIN_S: Final = 10.0
 FEED_STALE_BARS: Final = 3
@@ -113,6 +114,15 @@ def status_of(trader: LiveTrader, recorder: Recorder, interval_s: float) -> dict
         "alarms": alarms(),
         "recent": [list(row) for row in recorder.rows],
     }
+
+
+def limits_in_use(found: Sequence[Utilisation]) -> list[dict[str, Any]]:
+    """The request limits of which something is used, the fullest first; `used_frac` is of this trader's own share."""
+    used = sorted((one for one in found if one.used_bps), key=lambda one: (-one.used_bps, one.group))
+    return [
+        {"group": one.group, "used_frac": one.used_bps / 10_000, "own": one.own, "remaining": one.remaining, "level": one.level.value}
+        for one in used
+    ]
 
 
 def _utc(ts_ns: int) -> str:

@@ -14,11 +14,11 @@ import msgspec
 
 from kedge.domain.canonical import content_hash
 from kedge.domain.errors import IntegrityError, KedgeError
-from kedge.domain.events import CommandGiven
+from kedge.domain.events import CommandGiven, RunEnded
 from kedge.domain.record import Step
 from kedge.domain.units import NS_PER_S
-from kedge.ops.atomic_file import replace_content
 from kedge.ops.state_folder import JOURNAL_NAME, run_folder
+from kedge.storage.blobs import make_folder, write_whole
 from kedge.storage.journal_files import seal_path
 from kedge.storage.journal_reader import SqliteJournalReader
 
@@ -64,8 +64,8 @@ def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], ma
     body = content_hash({"settings": wanted, "market": market, "begun": begun})
     note = RunNote(run_id=f"{rung}-{body[:16]}", settings_sha256=wanted, market=market, begun=begun)
     folder = run_folder(state_folder, note.run_id)
-    folder.mkdir(parents=True, mode=0o700)
-    replace_content(folder / NOTE, msgspec.json.encode(note))
+    make_folder(folder)
+    write_whole(folder / NOTE, msgspec.json.encode(note))  # durable before the first order: a forgotten run would be begun anew
     return note, False
 
 
@@ -93,3 +93,9 @@ def was_taken(state_folder: Path, run_id: str, command_id: str) -> bool:
             return any(isinstance(event, CommandGiven) and event.command_id == command_id for event in events)
     except KedgeError:
         return False
+
+
+def was_ended(path: Path, records: int) -> bool:
+    """Whether the last of so many records of a journal says that its run is over: only the seal is missing."""
+    with SqliteJournalReader(path) as reader:
+        return any(isinstance(one, Step) and isinstance(one.event, RunEnded) for one in reader.records(start_seq=max(0, records - 1)))

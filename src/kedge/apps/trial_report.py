@@ -172,7 +172,7 @@ def draw(target: Console, told: Mapping[str, Any]) -> None:
         ("result before costs", _cents(run["gross"])),
         ("fees", _cents(run["fees"])),
         ("funding paid", _cents(run["funding"])),
-        ("slippage", f"{_cents(run['slippage'])} against the decisions' marks (within the result before costs)"),
+        ("slippage", f"{_cents(run['slippage'])} against {_seen(run)} of the decisions (in the result before costs)"),
         ("net result", f"{run['net_frac']:+.2%} of {_cents(run['wallet'])}: equity {_cents(run['equity'])}"),
         ("drawdown", f"{run['drawdown_frac']:.2%}"),
         ("exposure", f"mean {run['exposure_mean_frac']:.1%} of equity, in the market {run['in_market_frac']:.0%} of the time"),
@@ -188,6 +188,11 @@ def draw(target: Console, told: Mapping[str, Any]) -> None:
     target.print(f"took: {seconds}", highlight=False)
     ask = f"kedge audit trace {run['first_fill_id']} · " if run["first_fill_id"] else ""
     target.print(f"{ask}kedge audit verify {told['run_id']} · kedge replay {told['run_id']}", highlight=False, soft_wrap=True)
+
+
+def _seen(run: Mapping[str, Any]) -> str:
+    """Which price of its decision each fill is measured against."""
+    return f"the {run['slippage_against']}" if run["slippage_against"] else "the prices"
 
 
 def _cents(amount: str) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LINE_S = 5.0
 ANSWER_S = 15.0
+STOP_LATE_S = 2.0
+FULL = "critical"
+"""A request limit's level at which the screen says so."""
 CHOICES = {"f": "flatten", "l": "leave", "g": "go on"}
 QUESTION = "risk is on: {what}. [f]latten, [l]eave it to the venue, [g]o on? "
 
@@ -129,6 +132,10 @@ def warnings(status: Mapping[str, Any], children: Sequence[Mapping[str, Any]]) -
         found.append(f"the trader is silent for {status['age_s']:.0f} s: these figures are old")
     if status.get("problem"):
         found.append(str(status["problem"]))
+    found += [f"a person must act: {text}" for text in status.get("action_needed", ())]
+    found += [f"{name} has no stop for {s:.0f} s" for name, s in sorted(status.get("stops_missing_s", {}).items()) if s >= STOP_LATE_S]
+    full = [one for one in status.get("limits", ()) if one["level"] == FULL]
+    found += [f"requests: {one['group']} at {one['used_frac']:.0%} of our share" for one in full]
     return found + [
         f"{row['name']} is {row['state']}" + (f": {row['why']}" if row["why"] else "")
         for row in children

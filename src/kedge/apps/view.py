@@ -16,7 +16,18 @@ from rich.text import Text
 
 from kedge.domain.instrument import Instrument
 from kedge.domain.orders import OrderIntent
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, TimerSet
+from kedge.domain.outputs import (
+    AmendSent,
+    CancelSent,
+    Decided,
+    OrderRefused,
+    OrderSent,
+    Output,
+    Predicted,
+    RiskStateChanged,
+    StopWanted,
+    TimerSet,
+)
 
 DECISIONS_SHOWN = 8
 ROWS_SHOWN = 8
@@ -60,13 +71,29 @@ def describe(output: Output, specs: Mapping[str, Instrument]) -> tuple[str, str,
         return f"risk state {output.state}", "", output.code, output.observed, output.limit
     if isinstance(output, CancelSent):
         return "cancel sent", "", output.reason, "", ""
+    if isinstance(output, AmendSent):
+        return "order moved", "", output.reason, "", ""
+    if isinstance(output, StopWanted):
+        stop = specs[output.instrument].price_text(output.stop_ticks) if output.stop_ticks else "none"
+        return f"stop wanted: {stop}", output.instrument, output.reason, "", ""
     assert isinstance(output, TimerSet | Predicted)
     return None
+
+
+def slippage_words(costs: Mapping[str, Any]) -> str:
+    """What fills cost against the prices that their decisions saw."""
+    if not costs["slippage_against"]:
+        return "nothing was filled"
+    both = f" ({costs['slippage_against_mid']} and {costs['slippage_against_mark']})" if " and " in costs["slippage_against"] else ""
+    return f"{costs['slippage']}, {costs['slippage_bps']} bps against the {costs['slippage_against']} of the decisions{both}"
 
 
 def _order(order: OrderIntent, specs: Mapping[str, Instrument]) -> str:
     spec = specs[order.instrument]
     at = f" at {spec.price_text(order.limit_ticks)}" if order.limit_ticks else ""
+    at += f" once the mark {'rises' if order.trigger_rises else 'falls'} to {spec.price_text(order.trigger_ticks)}" * (
+        order.trigger_ticks > 0
+    )
     return f"{order.side} {spec.qty_text(order.qty_lots)} {order.kind}{at}{' to reduce' if order.reduce_only else ''}"
 
 
@@ -82,7 +109,7 @@ def render(
     left = max(TABLES, height_rows - FRAME_ROWS - 3 * bool(alarms))
     held, open_ = (min(ROWS_SHOWN, max(1, len(summary[name])), max(1, left // TABLES)) for name in ("positions", "live_orders"))
     head = Panel(_money(summary), title=f"[bold]{title}[/bold]", subtitle=note)
-    positions = _table("Positions", ("instrument", "qty", "entry", "mark", "notional", "unrealised"), summary["positions"], held)
+    positions = _table("Positions", ("instrument", "qty", "entry", "mark", "stop", "notional", "unrealised"), summary["positions"], held)
     orders = _table("Orders", ("instrument", "side", "kind", "qty", "leaves", "limit", "status"), summary["live_orders"], open_)
     warned = [Panel(Text("\n".join(alarms)), title="ALARM", border_style="bold red")] if alarms else []
     return Group(*warned, head, positions, orders, _funnel(summary["funnel"]), _decisions(rows[: max(1, left - held - open_)]))
@@ -117,7 +144,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]
     for column in columns:
         table.add_column(column, justify="left" if column in ("instrument", "side", "kind", "status") else "right")
     for row in rows[:shown]:
-        table.add_row(*((_places(row[column]) if column in MONEY else row[column]) or "-" for column in columns))
+        table.add_row(*((_places(row[column]) if column in MONEY else row.get(column)) or "-" for column in columns))
     if not rows:
         table.add_row(*("-" for _ in columns))
     return table

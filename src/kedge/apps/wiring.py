@@ -23,11 +23,13 @@ from kedge.risk.limits import Limits
 from kedge.services.backtest import plain_params
 from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
-from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy
+from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy, Style
 from kedge.strategy.model import MODEL, read_model_params
 from kedge.strategy.registry import make_strategy
 
 RULE_BY_DEFAULT: Final = "trend"
+TWAP_BARS: Final = 10
+"""Bars over which TWAP slices where the configuration names no span."""
 
 
 def strategy_name(config: Config, given: str | None = None) -> str:
@@ -48,9 +50,17 @@ def strategy_params(config: Config, name: str, given: list[str] | None) -> dict[
 
 
 def engine_settings(
-    config: Config, *, strategy: str, params: dict[str, Any], entry: OrderKind, interval_ns: int, start_ts_ns: int, wallet_e8: int
+    config: Config,
+    *,
+    strategy: str,
+    params: dict[str, Any],
+    entry: OrderKind,
+    interval_ns: int,
+    start_ts_ns: int,
+    wallet_e8: int,
+    style: Style | None = None,
 ) -> EngineSettings:
-    """Settings of an engine whose run is not named yet."""
+    """Settings of an engine whose run is not named yet. A `style` goes before the configured one."""
     limits = Limits(**config.settings.limits.engine_values())
     slice_e8 = min(limits.order_notional_frac_soft_e8, limits.order_notional_frac_max_e8 * DUST_DIVISOR // (DUST_DIVISOR + 1))
     return EngineSettings(
@@ -63,8 +73,18 @@ def engine_settings(
         interval_ns=interval_ns,
         limits=limits,
         confidence_min_e8=to_e8(config.settings.strategy.confidence_min),
-        execution=ExecutionPolicy(entry=entry, limit_life_ns=2 * interval_ns, slice_notional_frac_e8=slice_e8),
+        execution=execution_policy(config, entry, interval_ns, slice_e8, style),
     )
+
+
+def execution_policy(config: Config, entry: OrderKind, interval_ns: int, slice_e8: int, style: Style | None) -> ExecutionPolicy:
+    """The configured execution; spans that are left open are counted in bars."""
+    values: dict[str, Any] = config.settings.execution.engine_values()
+    spans = {"chase_life_ns": interval_ns, "twap_ns": TWAP_BARS * interval_ns}
+    given = {name: spans.get(name) if value is None else value for name, value in values.items() if name != "style"}
+    chosen = style if style is not None else values["style"]
+    plain = {**given, "style": chosen, "entry": entry, "limit_life_ns": 2 * interval_ns, "slice_notional_frac_e8": slice_e8}
+    return msgspec.convert(plain, ExecutionPolicy)
 
 
 def wallet_e8(config: Config, wallet: str | None) -> int:

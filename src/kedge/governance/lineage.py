@@ -21,6 +21,7 @@ class NodeKind(StrEnum):
     FILL = "fill"
     ORDER = "order"
     RISK = "risk"
+    STOP = "stop"
     DECISION = "decision"
     PREDICTION = "prediction"
     FEATURES = "features"
@@ -39,6 +40,9 @@ class Relation(StrEnum):
     FILLED = "filled"
     APPROVED_BY = "approved by"
     REFUSED_BY = "refused by"
+    CLOSED_BY = "closed by"
+    GUARDS = "guards the position of"
+    ENDS = "ends the position of"
     CARRIES_OUT = "carries out"
     FOLLOWS_FROM = "follows from"
     COMPUTED_FROM = "computed from"
@@ -59,7 +63,9 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     what : str
-        Its kind: 'sent', 'accepted', 'filled', 'cancel sent', 'canceled', 'rejected', 'unanswered', 'absent'.
+        Its kind. Of an order: 'sent', 'refused', 'accepted', 'waits', 'triggered', 'filled', 'amend sent', 'amended', 'amend refused',
+        'cancel sent', 'canceled', 'rejected', 'unanswered', 'answer lost', 'absent'. Of a stop: 'wanted', 'shown', 'taken away',
+        'unconfirmed'.
     text : str
         The same in words, with figures.
     seq : int
@@ -98,7 +104,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     key : str
         `<kind>:<id>`, unique in a trace; links name nodes by it.
     kind, id : NodeKind, str
-        An id is the record's own (fill, order, decision, prediction, run) or a SHA-256 (hex) of content.
+        An id is the record's own (fill, order, decision, prediction, run), of a stop its instrument and the record that wants it, or a
+        SHA-256 (hex) of content.
     title : str
         One line for people.
     facts : dict of str to str
@@ -108,7 +115,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     seq : int or None
         Number of the journal record that holds it.
     history : tuple of Moment
-        Its life, oldest first; orders have one.
+        Its life, oldest first; orders and stops have one.
     proof : Proof or None
         For what a journal row holds.
     """

@@ -15,6 +15,8 @@ MODEL_STRATEGY: Final = "model"
 
 FLATTEN: Final = "FLATTEN"
 """Reason of decisions that a person's command took."""
+BY_ENGINE: Final = frozenset({"STOP_UNCONFIRMED", "STOP_FIRED", "LIQUIDATED", "DELEVERAGED"})
+"""Reasons of decisions to be flat that no strategy took: a position stood without its stop, or the venue ended it by itself."""
 NOT_FINITE: Final = "NOT_FINITE"
 """A model whose answer is no number: nothing was predicted, and the decision says so."""
 
@@ -76,9 +78,10 @@ def predicted_of(steps: Iterable[Step], prediction_id: str) -> tuple[Step, Predi
 
 
 def needs_prediction(decided: Decided) -> bool:
-    """Whether a decision should name a prediction: the model strategy's own, unless a person took it or the model gave no number."""
+    """Whether a decision should name a prediction: the model strategy's own, unless somebody else took it or the model gave no number."""
     said_nothing = decided.code == NOT_FINITE or decided.reason.startswith(NOT_FINITE)
-    return decided.strategy == MODEL_STRATEGY and decided.reason != FLATTEN and not said_nothing
+    others = decided.reason == FLATTEN or decided.reason in BY_ENGINE
+    return decided.strategy == MODEL_STRATEGY and not others and not said_nothing
 
 
 def filled_of(steps: Iterable[Step], fill_id: str) -> tuple[Step, OrderFilled] | None:

@@ -1,35 +1,27 @@
-"""From journal records to nodes: fills, orders with their life, risk checks, decisions, predictions and features, runs.
+"""From journal records to nodes: fills, risk checks, decisions, predictions and features, runs. Orders and stops have modules of their own.
 
 Each function reads one record (or the few that belong together) and says what stands there, in words; nothing is looked up here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kedge.domain.canonical import content_hash
-from kedge.domain.events import (
-    BarClosed,
-    OrderAccepted,
-    OrderCanceled,
-    OrderFilled,
-    OrderProvenAbsent,
-    OrderRejected,
-    OrderUnanswered,
-)
+from kedge.domain.events import BarClosed, OrderFilled
 from kedge.domain.instrument import Instrument
 from kedge.domain.orders import FillCause, OrderIntent
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Predicted
+from kedge.domain.outputs import Decided, OrderRefused, OrderSent, Predicted
 from kedge.domain.record import RunStarted, Step
 from kedge.domain.units import E8
 from kedge.governance.lineage import Moment, Node, NodeKind, key_of
-from kedge.governance.lineage_find import fills_of
 from kedge.governance.lineage_words import (
     amount_text,
     did_text,
     fee_text,
     float_text,
+    mid_text,
     order_text,
     percent_text,
     price_text,
@@ -39,12 +31,10 @@ from kedge.governance.lineage_words import (
 )
 
 Facts = dict[str, str]
-_OVER = ("canceled", "rejected", "absent")
-"""What the venue says of an order that trades no more."""
 
 
-def fill_node(step: Step, fill: OrderFilled, spec: Instrument) -> Node:
-    """A fill: what, at what price, for which fee, and why where it was not an order of ours."""
+def fill_node(step: Step, fill: OrderFilled, spec: Instrument, *, slippage: str = "") -> Node:
+    """A fill: what, at what price, for which fee, what it cost against its decision's price, and why where it was no order of ours."""
     qty, price = qty_text(spec, fill.qty_lots), price_text(spec, fill.price_ticks)
     how = "" if fill.cause is FillCause.TRADE else f" ({fill.cause})"
     facts = {
@@ -54,12 +44,13 @@ def fill_node(step: Step, fill: OrderFilled, spec: Instrument) -> Node:
         "price": price,
         "notional": amount_text(spec, spec.notional_e8(fill.price_ticks, fill.qty_lots)),
         "fee": fee_text(spec, fill.fee_e8),
+        "slippage": slippage,
         "role": str(fill.liquidity),
         "cause": str(fill.cause),
         "left of the order": qty_text(spec, fill.leaves_lots),
         "client order id": fill.client_order_id,
     }
-    return _node(NodeKind.FILL, fill.fill_id, f"{did_text(fill.side)} {qty} at {price}{how}", facts, step)
+    return record_node(NodeKind.FILL, fill.fill_id, f"{did_text(fill.side)} {qty} at {price}{how}", facts, step)
 
 
 def foreign_fill_node(step: Step, fill: OrderFilled) -> Node:
@@ -72,38 +63,13 @@ def foreign_fill_node(step: Step, fill: OrderFilled) -> Node:
         "cause": str(fill.cause),
         "client order id": fill.client_order_id,
     }
-    return _node(NodeKind.FILL, fill.fill_id, f"{did_text(fill.side)} {fill.qty_lots} lots of {fill.instrument}", facts, step)
-
-
-def order_node(first: Step, order: OrderIntent, steps: Sequence[Step], spec: Instrument, *, account: str) -> Node:
-    """An order with its whole life: the step that sends it, and all steps that mention it, oldest first."""
-    life = tuple(moment for step in steps for moment in moments(step, order.client_order_id, spec))
-    filled = sum(fill.qty_lots for fill in fills_of(steps, order.client_order_id))
-    venue_id = next((s.event.venue_order_id for s in steps if type(s.event) is OrderAccepted), "")
-    facts = {
-        "account": account,
-        "instrument": order.instrument,
-        "side": str(order.side),
-        "type": str(order.kind),
-        "time in force": str(order.time_in_force),
-        "quantity": qty_text(spec, order.qty_lots),
-        "limit price": price_text(spec, order.limit_ticks) if order.limit_ticks else "none: at the market",
-        "reduce only": "yes" if order.reduce_only else "no",
-        "filled": qty_text(spec, filled),
-        "remaining": qty_text(spec, order.qty_lots - filled),
-        "status": _status(life, filled, order.qty_lots),
-        "strategy": order.strategy,
-        "part and attempt": f"part {order.slice_no + 1}, attempt {order.attempt + 1}",
-        "venue order id": venue_id,
-        "client order id": order.client_order_id,
-    }
-    return _node(NodeKind.ORDER, order.client_order_id, order_text(spec, order), facts, first, life)
+    return record_node(NodeKind.FILL, fill.fill_id, f"{did_text(fill.side)} {fill.qty_lots} lots of {fill.instrument}", facts, step)
 
 
 def approval_node(step: Step, sent: OrderSent, spec: Instrument, settings: Mapping[str, Any], decided: Decided | None) -> Node:
     """The limits that approved an order: their version, whether it is the run's, and the order's share of equity beside its limit."""
     order, version = sent.approved.order, sent.approved.limits_version
-    return _node(
+    return record_node(
         NodeKind.RISK,
         order.client_order_id,
         f"passed every limit of version {version}",
@@ -123,7 +89,7 @@ def refusal_node(step: Step, refused: OrderRefused, spec: Instrument, settings: 
         **_limits_facts(refused.limits_version, settings),
     }
     title = f"refused by {refused.code}: {refused.observed}, limit {refused.limit}"
-    return _node(NodeKind.RISK, refused.order.client_order_id, title, facts, step)
+    return record_node(NodeKind.RISK, refused.order.client_order_id, title, facts, step)
 
 
 def decision_node(step: Step, decided: Decided, spec: Instrument, *, compliance_id: str) -> Node:
@@ -136,6 +102,7 @@ def decision_node(step: Step, decided: Decided, spec: Instrument, *, compliance_
         "exposure": wanted,
         "target position": qty_text(spec, decided.target_lots),
         "mark": price_text(spec, decided.mark_ticks),
+        "mid": "" if decided.mid2_ticks is None else mid_text(spec, decided.mid2_ticks),
         "equity": amount_text(spec, decided.equity_e8),
         "code": decided.code,
         "observed": decided.observed,
@@ -147,7 +114,7 @@ def decision_node(step: Step, decided: Decided, spec: Instrument, *, compliance_
         "compliance id": compliance_id,
     }
     title = f"{decided.strategy} wants {wanted}: {qty_text(spec, decided.target_lots)}" if decided.code == "OK" else f"vetoed, {taken}"
-    return _node(NodeKind.DECISION, decided.decision_id, title, facts, step)
+    return record_node(NodeKind.DECISION, decided.decision_id, title, facts, step)
 
 
 def prediction_node(step: Step, predicted: Predicted, spec: Instrument) -> Node:
@@ -167,14 +134,14 @@ def prediction_node(step: Step, predicted: Predicted, spec: Instrument) -> Node:
     }
     veto = f", not to be followed: {predicted.veto}" if predicted.veto else ""
     title = f"{probability} for a rise within {span_text(predicted.horizon_ns)}{veto}"
-    return _node(NodeKind.PREDICTION, predicted.prediction_id, title, facts, step)
+    return record_node(NodeKind.PREDICTION, predicted.prediction_id, title, facts, step)
 
 
 def features_node(sha256: str, names: Sequence[str], values: Sequence[float], step: Step) -> Node:
     """The features of one prediction, each by its name; bare numbers where the model that names them is gone."""
     labels = names if len(names) == len(values) else [f"value {n}" for n in range(1, len(values) + 1)]
     facts = {label: repr(value) for label, value in zip(labels, values, strict=True)}
-    return _node(NodeKind.FEATURES, sha256, f"{len(values)} features, kept beside the journal's rows", facts, step)
+    return record_node(NodeKind.FEATURES, sha256, f"{len(values)} features, kept beside the journal's rows", facts, step)
 
 
 def run_node(started: RunStarted) -> Node:
@@ -203,49 +170,6 @@ def run_node(started: RunStarted) -> Node:
         at_ts_ns=started.started_ts_ns,
         seq=0,
     )
-
-
-def moments(step: Step, client_order_id: str, spec: Instrument) -> list[Moment]:
-    """What a step says of one order."""
-    told = [(what, text) for what, text in (_told(step.event, client_order_id, spec), *_wanted(step, client_order_id, spec)) if what]
-    return [Moment(at_ts_ns=step.event.ts_ns, what=what, text=text, seq=step.seq) for what, text in told]
-
-
-def _told(event: object, client_order_id: str, spec: Instrument) -> tuple[str, str]:
-    if getattr(event, "client_order_id", None) != client_order_id:
-        return "", ""
-    match event:
-        case OrderAccepted():
-            return "accepted", f"the venue took it as {event.venue_order_id}"
-        case OrderRejected():
-            return "rejected", f"the venue said {event.code}: {event.reason}"
-        case OrderFilled():
-            return "filled", f"{qty_text(spec, event.qty_lots)} at {price_text(spec, event.price_ticks)}, fill {event.fill_id}"
-        case OrderCanceled():
-            return "canceled", f"it trades no more: {event.reason}"
-        case OrderUnanswered():
-            return "unanswered", "no reply in time; its exposure stays reserved"
-        case OrderProvenAbsent():
-            return "absent", "the venue's own records show that it never arrived"
-    return "", ""
-
-
-def _wanted(step: Step, client_order_id: str, spec: Instrument) -> Iterable[tuple[str, str]]:
-    for output in step.outputs:
-        if type(output) is OrderSent and output.approved.order.client_order_id == client_order_id:
-            yield "sent", f"{order_text(spec, output.approved.order)}, approved by limits {output.approved.limits_version}"
-        elif type(output) is OrderRefused and output.order.client_order_id == client_order_id:
-            yield "refused", f"our limits held it back: {output.code}, {output.observed}, limit {output.limit}"
-        elif type(output) is CancelSent and output.client_order_id == client_order_id:
-            yield "cancel sent", f"we asked to cancel it: {output.reason}"
-
-
-def _status(life: Sequence[Moment], filled_lots: int, qty_lots: int) -> str:
-    if filled_lots >= qty_lots:
-        return "filled"
-    over = next((one.what for one in life if one.what in _OVER), "")  # a part that traded before may be told after
-    last = over or (life[-1].what if life else "sent")
-    return f"{last}, partly filled" if filled_lots and last in (*_OVER, "accepted") else "partly filled" if filled_lots else last
 
 
 def _limits_facts(version: str, settings: Mapping[str, Any]) -> Facts:
@@ -277,7 +201,8 @@ def _bar_facts(step: Step, spec: Instrument) -> Facts:
     return {"bar": " / ".join(spec.price_text(p) for p in prices) + f" {spec.quote} (open / high / low / close)"}
 
 
-def _node(kind: NodeKind, node_id: str, title: str, facts: Facts, step: Step, history: tuple[Moment, ...] = ()) -> Node:
+def record_node(kind: NodeKind, node_id: str, title: str, facts: Facts, step: Step, history: tuple[Moment, ...] = ()) -> Node:
+    """A node of what stands in a step; empty facts are left out."""
     return Node(
         key=key_of(kind, node_id),
         kind=kind,

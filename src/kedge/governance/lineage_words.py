@@ -44,6 +44,11 @@ def price_text(spec: Instrument, ticks: int) -> str:
     return f"{spec.price_text(ticks)} {spec.quote}"
 
 
+def mid_text(spec: Instrument, mid2_ticks: int) -> str:
+    """A mid from twice itself, exact, with its currency: '60010.25 USDT'."""
+    return f"{_short(Decimal(mid2_ticks) * spec.tick_size / 2)} {spec.quote}"
+
+
 def amount_text(spec: Instrument, amount_e8: int, places: int = CENTS) -> str:
     """Money in the instrument's quote currency."""
     return f"{money_text(amount_e8, places=places)} {spec.quote}"
@@ -58,7 +63,20 @@ def fee_text(spec: Instrument, fee_e8: int) -> str:
 def order_text(spec: Instrument, order: OrderIntent) -> str:
     """An order in one line: 'market buy of 0.012 BTC', 'limit sell of 0.5 ETH at 3000.1 USDT, only to reduce'."""
     price = f" at {price_text(spec, order.limit_ticks)}" if order.kind is OrderKind.LIMIT else ""
-    return f"{order.kind} {order.side} of {qty_text(spec, order.qty_lots)}{price}{', only to reduce' if order.reduce_only else ''}"
+    waits = f", once the mark {trigger_text(spec, order)}" if order.trigger_ticks else ""
+    return f"{order.kind} {order.side} of {qty_text(spec, order.qty_lots)}{price}{waits}{', only to reduce' if order.reduce_only else ''}"
+
+
+def trigger_text(spec: Instrument, order: OrderIntent) -> str:
+    """What a conditional order waits for: 'rises to 60010.5 USDT'."""
+    return f"{'rises' if order.trigger_rises else 'falls'} to {price_text(spec, order.trigger_ticks)}"
+
+
+def terms_text(spec: Instrument, qty_lots: int | None, limit_ticks: int | None) -> str:
+    """Quantity and limit of a change, only what it names: '0.5 BTC at 60010.5 USDT', 'a limit of 60010.5 USDT'."""
+    if qty_lots is None:
+        return f"a limit of {price_text(spec, limit_ticks or 0)}"
+    return qty_text(spec, qty_lots) + (f" at {price_text(spec, limit_ticks)}" if limit_ticks else "")
 
 
 def did_text(side: Side) -> str:

@@ -1,7 +1,8 @@
 """Orphans: records whose chain is broken. A fold over a run's steps that keeps a bounded memory and asks the index for what is older.
 
 Rules: every fill that traded needs the order that was sent, every order its decision, every decision of a model its prediction, every
-prediction its stored features and its model. Liquidations and fills taken over have no order by nature: they are counted apart.
+prediction its stored features and its model. What the venue did by itself and fills taken over have no order by nature: they are counted
+apart. A stop of a position that fired needs the record that wanted one for such a position.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Final
 import msgspec
 
 from kedge.domain.events import OrderFilled
-from kedge.domain.orders import FillCause
-from kedge.domain.outputs import Decided, OrderRefused, OrderSent, Predicted
+from kedge.domain.orders import FillCause, Side
+from kedge.domain.outputs import Decided, OrderRefused, OrderSent, Predicted, StopWanted
 from kedge.domain.record import Step
 from kedge.governance.lineage import NodeKind
 from kedge.governance.lineage_find import needs_prediction
@@ -44,7 +45,7 @@ class OrphanReport(msgspec.Struct, frozen=True, kw_only=True):
         All orphans; 0 is expected.
     orphans : tuple of Orphan
         The first `NAMED_MAX`.
-    liquidations, adopted : int
+    liquidations, deleveragings, stops, adopted : int
         Fills that have no order by nature.
     """
 
@@ -58,6 +59,8 @@ class OrphanReport(msgspec.Struct, frozen=True, kw_only=True):
     adopted: int
     count: int
     orphans: tuple[Orphan, ...]
+    deleveragings: int = 0
+    stops: int = 0
     schema: str = ORPHANS_SCHEMA
 
 
@@ -120,7 +123,9 @@ class OrphanWatch:
         self._recent = {kind: _Recent() for kind in (NodeKind.ORDER, NodeKind.DECISION, NodeKind.PREDICTION)}
         self._seen_models: set[str] = set()
         self._counts = dict.fromkeys((NodeKind.FILL, NodeKind.ORDER, NodeKind.DECISION, NodeKind.PREDICTION), 0)
-        self._records = self._liquidations = self._adopted = self._count = 0
+        self._apart = dict.fromkeys((FillCause.LIQUIDATION, FillCause.ADL, FillCause.STOP, FillCause.ADOPTED), 0)
+        self._stopped: set[tuple[str, Side]] = set()
+        self._records = self._count = 0
         self._named: list[Orphan] = []
         self._run_model = run_model
         if run_model:
@@ -141,6 +146,8 @@ class OrphanWatch:
                 self._sent(output, step.seq)  # type: ignore[arg-type]
             elif kind is OrderRefused:
                 self._refused(output, step.seq)  # type: ignore[arg-type]
+            elif type(output) is StopWanted and output.stop_ticks:
+                self._stopped.add((output.instrument, Side.SELL if output.position_lots > 0 else Side.BUY))
 
     def report(self) -> OrphanReport:
         """What was found so far."""
@@ -151,18 +158,22 @@ class OrphanWatch:
             orders=self._counts[NodeKind.ORDER],
             decisions=self._counts[NodeKind.DECISION],
             predictions=self._counts[NodeKind.PREDICTION],
-            liquidations=self._liquidations,
-            adopted=self._adopted,
+            liquidations=self._apart[FillCause.LIQUIDATION],
+            adopted=self._apart[FillCause.ADOPTED],
+            deleveragings=self._apart[FillCause.ADL],
+            stops=self._apart[FillCause.STOP],
             count=self._count,
             orphans=tuple(self._named),
         )
 
     def _fill(self, fill: OrderFilled, seq: int) -> None:
         self._counts[NodeKind.FILL] += 1
-        if fill.cause is FillCause.LIQUIDATION:
-            self._liquidations += 1
-        elif fill.cause is FillCause.ADOPTED:
-            self._adopted += 1
+        if fill.cause in self._apart:
+            self._apart[fill.cause] += 1
+            if fill.cause is FillCause.STOP and (fill.instrument, fill.side) not in self._stopped:
+                self._orphan(
+                    NodeKind.FILL, fill.fill_id, seq, f"a stop that fired, and no record wants one on {fill.instrument} to {fill.side}"
+                )
         elif not fill.client_order_id:
             self._orphan(NodeKind.FILL, fill.fill_id, seq, "a trade that names no order")
         elif not self._made(NodeKind.ORDER, fill.client_order_id, seq):

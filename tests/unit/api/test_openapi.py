@@ -18,6 +18,11 @@ from schemathesis import checks
 
 from kedge.api.pages import Dashboard
 from kedge.api.server import ApiServer
+from kedge.domain.orders import FillCause
+from kedge.engine.lifecycle import Status
+from kedge.governance.lineage import NodeKind
+from kedge.services.replica_news import BOOKS, QUOTES, STOP, VENUE
+from kedge.services.replica_views import LIMITS, RISK, SIGNAL
 
 from ..services.lineage_world import model_run, stocked
 from .served import WAIT_S
@@ -109,6 +114,19 @@ def test_every_operation_is_read_only_named_and_says_how_it_fails(app: FastAPI) 
                 assert answer["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         assert {"200", "403", "422", "500"} <= set(operation["responses"])
     assert len(set(names)) == len(names)
+
+
+def test_every_status_stage_and_cause_that_can_be_shown_is_described(app: FastAPI) -> None:
+    document = app.openapi()
+    status = next(one for one in document["paths"]["/api/v1/orders"]["get"]["parameters"] if one["name"] == "status")
+    assert set(status["schema"]["anyOf"][0]["enum"]) == set(Status)
+    schemas = document["components"]["schemas"]
+    assert set(schemas["Fill"]["properties"]["cause"]["enum"]) == set(FillCause)
+    stages = {SIGNAL, LIMITS, RISK, VENUE, STOP, QUOTES, BOOKS}
+    assert set(schemas["Decision"]["properties"]["stage"]["enum"]) == stages
+    stage = next(one for one in document["paths"]["/api/v1/decisions"]["get"]["parameters"] if one["name"] == "stage")
+    assert set(stage["schema"]["anyOf"][0]["enum"]) == stages
+    assert all(kind in schemas["TraceNode"]["properties"]["kind"]["description"] for kind in NodeKind)
 
 
 def test_every_object_is_closed_and_every_reference_leads_somewhere(app: FastAPI) -> None:

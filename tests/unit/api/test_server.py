@@ -17,10 +17,12 @@ from aiohttp import web
 from tests.builders import run_spec
 
 from kedge.api import checks
+from kedge.api.checks import findings
 from kedge.api.server import ApiServer, check_host
 from kedge.domain.errors import Conflict, InvalidInput
 from kedge.domain.events import BarClosed
 from kedge.ops.health_file import SUPERVISOR, write_health_file
+from kedge.ops.metrics import CONTENT_TYPE, write_metrics
 from kedge.ops.trader_status import trader_lock, write_trader_status
 from kedge.services.backtest import first_record
 from kedge.storage import SqliteJournal, load_or_create_key
@@ -84,7 +86,8 @@ def asked(folder: Path, then: Callable[[World, Callable[..., Awaitable[Any]]], A
             server._found_s = float("-inf")  # the next question is asked anew
             async with aiohttp.ClientSession() as session, session.request(method, f"http://127.0.0.1:{port}{path}") as answer:
                 text = await answer.text()
-                return answer.status, json.loads(text) if text else None, answer.headers
+                plain = answer.content_type == "text/plain"
+                return answer.status, text if plain else json.loads(text) if text else None, answer.headers
 
         try:
             with trader_lock(folder):
@@ -101,7 +104,8 @@ def test_a_whole_system_is_ok_on_every_page(tmp_path: Path) -> None:
         write_health_file(world.folder, SUPERVISOR, {"children": [{"name": "trader", "state": "ready"}]}, datetime.now(UTC))
         status, body, headers = await ask("/health")
         assert (status, body["status"]) == (200, "ok")
-        assert body["services"] == {**dict.fromkeys((*NEEDED, "supervisor"), "ok"), "models": "none", "guard": "none"}
+        not_there = ("models", "guard", "stops", "requests", "operator")
+        assert body["services"] == {**dict.fromkeys((*NEEDED, "supervisor"), "ok"), **dict.fromkeys(not_there, "none")}
         assert body["uptime_s"] >= 0
         assert body["memory"]["rss_bytes"] > 1_000_000
         assert datetime.fromisoformat(body["timestamp"]).utcoffset() == timedelta(0)
@@ -112,6 +116,18 @@ def test_a_whole_system_is_ok_on_every_page(tmp_path: Path) -> None:
         })  # fmt: skip
         assert (await ask("/health/startup"))[0] == 200
         assert (await ask("/health/live"))[1]["pid"] == os.getpid()
+
+    asked(tmp_path, then)
+
+
+def test_figures_of_living_processes_are_shown_as_prometheus_reads_them(tmp_path: Path) -> None:
+    async def then(world: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        assert (await ask("/metrics"))[:2] == (200, "")
+        write_metrics(world.folder, "trader", "# HELP x X.\n# TYPE x gauge\nx 1.0\n")
+        status, text, headers = await ask("/metrics")
+        assert (status, text) == (200, '# HELP x X.\n# TYPE x gauge\nx{process="trader"} 1.0\n')
+        assert headers["Content-Type"] == CONTENT_TYPE
+        assert headers["Cache-Control"] == "no-store"
 
     asked(tmp_path, then)
 
@@ -196,6 +212,36 @@ def test_a_supervisor_that_gave_up_or_fell_silent_degrades_and_no_more(tmp_path:
             assert (await ask("/health/ready"))[0] == 200
 
     asked(tmp_path, then)
+
+
+FULL = {"group": "order", "used_frac": 0.853, "own": 20, "remaining": 3, "level": "critical"}
+CALM = {"group": "position", "used_frac": 0.1, "own": 10, "remaining": 9, "level": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("told", "name", "state", "seen"),
+    [
+        ({"limits": []}, "requests", "ok", "nothing of our share is used"),
+        ({"limits": [FULL, CALM]}, "requests", "ok", "of our share: order 85% (critical), position 10%"),
+        ({"limits": "full"}, "requests", "failed", "TypeError: string indices must be integers, not 'str'"),
+        ({"action_needed": []}, "operator", "ok", "nothing waits for a person"),
+        ({"action_needed": ["it answered 10005; permit it"]}, "operator", "failed", "a person must act: it answered 10005"),
+        ({"action_needed": ["a; b", "c; d"]}, "operator", "failed", "a person must act: a, and 1 more"),
+        ({"stops_missing_s": {}}, "stops", "ok", "none is missing"),
+        ({"stops_missing_s": {"x": 0.4}}, "stops", "ok", "1 on their way"),
+        ({"stops_missing_s": {"x": 0.4, "y": 3.0}}, "stops", "failed", "2 missing, the longest for 3.0 s"),
+        ({}, "stops", "none", "this trader does not tell"),
+        ({"age_s": 60}, "stops", "failed", "the trader is silent, so this is not known"),
+    ],
+)
+def test_limits_stops_and_what_a_person_must_do_are_told_and_readiness_needs_none(
+    tmp_path: Path, told: dict[str, Any], name: str, state: str, seen: str
+) -> None:
+    World(tmp_path).trader(**told)
+    found = asyncio.run(findings(tmp_path, None, datetime.now(UTC)))  # type: ignore[arg-type]  # nobody is asked over a network
+    part = next(one for one in found if one.name == name)
+    assert (part.state, part.seen, part.needed) == (state, seen, False)
+    assert bool(part.fix) == (state == "failed")
 
 
 def test_a_check_that_hangs_fails_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

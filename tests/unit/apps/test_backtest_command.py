@@ -112,6 +112,18 @@ def test_limit_entries_rest_and_pay_the_maker_fee(state: Path, data: Path) -> No
     assert OrderKind.LIMIT in kinds["limit"]
 
 
+@pytest.mark.parametrize("matcher", ["bar", "book"])
+@pytest.mark.parametrize("style", ["market", "limit", "chase", "twap", "participation", "stop_entry"])
+def test_every_style_runs_and_tells_its_slippage(state: Path, data: Path, style: str, matcher: str) -> None:
+    answer = ran(state, "--data", data, "--style", style, "--matcher", matcher)
+    assert answer["fills"] > 0
+    assert (answer["slippage_against"], answer["slippage_against_mid"]) == ("mark", "0.00000000")
+    assert Decimal(answer["slippage"]) == Decimal(answer["slippage_against_mark"])
+    assert Decimal(answer["unfilled_shortfall"]).is_finite()
+    told = first_record(Path(answer["journal"])).settings["engine"]["execution"]
+    assert told["style"] == style
+
+
 def test_the_book_matcher_fills_otherwise_and_is_named(state: Path, data: Path) -> None:
     by_bar = ran(state, "--data", data, "--no-journal")
     by_book = ran(state, "--data", data, "--no-journal", "--matcher", "book")

@@ -178,6 +178,8 @@ def test_the_model_is_part_of_what_a_live_run_is_and_funding_is_asked_for_where_
     assert venue_settings(options, WAITING).feed.funding
     rule = options._replace(strategy="trend", params={}, loaded=None, history_bars=0)
     assert not venue_settings(rule, WAITING).feed.funding
+    books = [venue_settings(rule, WAITING._replace(speed=speed)).feed.book_depth for speed in (1, 2)]
+    assert books == [50, 0], "a book that stands still, or none"
     other = options._replace(params={**options.params, "model": "0" * 64})
     wanted = [run_settings(config(state), one, WAITING) for one in (options, rule, other)]
     assert wanted[0] != wanted[1] != wanted[2] != wanted[0]

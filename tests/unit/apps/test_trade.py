@@ -25,9 +25,9 @@ from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping
 from kedge.apps.trade_market import Market, ask_market
 from kedge.apps.trade_plan import Options
-from kedge.apps.trade_process import TraderProcess, was_ended
+from kedge.apps.trade_process import TraderProcess
 from kedge.apps.trade_report import streams_down
-from kedge.apps.trade_run_folder import find_or_make_run, unfinished, was_taken
+from kedge.apps.trade_run_folder import find_or_make_run, unfinished, was_ended, was_taken
 from kedge.apps.up_parts import POLICY
 from kedge.domain.compliance import compliance_id
 from kedge.domain.errors import IntegrityError, InvalidInput, MarketGone, VenueUnavailable

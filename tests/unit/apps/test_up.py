@@ -335,6 +335,13 @@ def test_before_there_are_figures_the_processes_are_shown() -> None:
 def test_what_is_wrong_stands_on_top_in_words() -> None:
     told = warnings({"stale": True, "age_s": 7.4, "problem": "no exchange", "alarms": ["LATE"]}, ROWS)
     assert told == ["LATE", "the trader is silent for 7 s: these figures are old", "no exchange", "server is waiting: died"]
+    limits = [{"group": "order", "used_frac": 0.9, "level": "critical"}, {"group": "position", "used_frac": 0.75, "level": "warning"}]
+    status = {"stale": False, "action_needed": ["the key expired; renew it"], "stops_missing_s": {"a": 0.2, "b": 3.0}, "limits": limits}
+    assert warnings(status, []) == [
+        "a person must act: the key expired; renew it",
+        "b has no stop for 3 s",
+        "requests: order at 90% of our share",
+    ]
 
 
 def test_the_last_figures_of_a_trader_that_has_ended_are_not_called_old() -> None:

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from kedge.apps.view import DECISIONS_SHOWN, ROWS_SHOWN, Recent, describe, render, utc_text
+from kedge.apps.view import DECISIONS_SHOWN, ROWS_SHOWN, Recent, describe, render, slippage_words, utc_text
 from kedge.domain.orders import OrderKind, Side, TimeInForce
-from kedge.domain.outputs import CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, TimerSet
+from kedge.domain.outputs import AmendSent, CancelSent, Decided, OrderRefused, OrderSent, Output, RiskStateChanged, StopWanted, TimerSet
 
 from ...builders import AAA, T0, Wish, bar, engine, instrument, order, sent
 
@@ -103,7 +103,9 @@ def test_a_halt_shows_its_code_and_a_calm_run_shows_none() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_positions_and_orders_show_their_figures(width: int) -> None:
     text = text_of({"positions": [POSITION], "live_orders": [{**ORDER, "limit": "39999.5"}]}, width=width)
-    assert cells(text, "-0.249")[-5:] == ["-0.249", "40136", "40000.0", "-9,960.00", "33.86"]
+    assert cells(text, "-0.249")[-6:] == ["-0.249", "40136", "40000.0", "-", "-9,960.00", "33.86"], "no stop is known of it"
+    stopped = text_of({"positions": [{**POSITION, "stop": "44149.6?"}]}, width=width)
+    assert cells(stopped, "-0.249")[-3:] == ["44149.6?", "-9,960.00", "33.86"], "wanted there, and not shown yet"
     assert cells(text, "39999.5")[-6:] == ["buy", "market", "0.25", "0.20", "39999.5", "open"]
 
 
@@ -112,7 +114,7 @@ def test_what_is_not_known_is_a_dash_and_never_zero() -> None:
     assert cells(text, " open")[-2:] == ["-", "open"]
     empty = text_of().splitlines()
     at = next(n for n, line in enumerate(empty) if line.startswith("Positions (0)"))
-    assert empty[at + 2].split() == ["-"] * 6
+    assert empty[at + 2].split() == ["-"] * 7
     assert cells(text_of(outputs=(RiskStateChanged(state="running", code="RESUMED", observed="", limit=""),)), "RESUMED")[-4:] == [
         "-",
         "RESUMED",
@@ -150,6 +152,34 @@ def test_a_refusal_shows_code_observed_and_limit(width: int) -> None:
 
 def test_text_in_brackets_is_shown_as_it_is() -> None:
     assert "[red]0.3[/red]" in text_of(outputs=(refusal(observed="[red]0.3[/red]"),))
+
+
+def test_moves_stops_and_triggers_have_words_of_their_own() -> None:
+    assert describe(AmendSent(client_order_id="o1", limit_ticks=9, reason="FOLLOWS"), SPECS) == ("order moved", "", "FOLLOWS", "", "")
+    stop = StopWanted(instrument=AAA, stop_ticks=985, position_lots=1, reason="opened")
+    assert describe(stop, SPECS) == ("stop wanted: 98.5", AAA, "opened", "", "")
+    assert describe(msgspec.structs.replace(stop, stop_ticks=0), SPECS) == ("stop wanted: none", AAA, "opened", "", "")
+    waits = order("o1", Side.BUY, 250, trigger_ticks=1_005, trigger_rises=True)
+    falls = order("o1", Side.SELL, 250, trigger_ticks=995)
+    told = [describe(msgspec.structs.replace(refusal(), order=one), SPECS) for one in (waits, falls)]
+    assert [row[0] for row in told if row] == [
+        "buy 0.250 market once the mark rises to 100.5 refused",
+        "sell 0.250 market once the mark falls to 99.5 refused",
+    ]
+
+
+def test_slippage_is_told_with_what_it_is_measured_against() -> None:
+    costs = {
+        "slippage": "12.5",
+        "slippage_bps": "1.20",
+        "slippage_against": "mid",
+        "slippage_against_mid": "12.5",
+        "slippage_against_mark": "0",
+    }
+    assert slippage_words(costs) == "12.5, 1.20 bps against the mid of the decisions"
+    both = {**costs, "slippage_against": "mid and mark", "slippage_against_mark": "-1"}
+    assert slippage_words(both) == "12.5, 1.20 bps against the mid and mark of the decisions (12.5 and -1)"
+    assert slippage_words({**costs, "slippage_against": ""}) == "nothing was filled"
 
 
 def test_each_output_has_its_own_words() -> None:

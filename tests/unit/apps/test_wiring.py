@@ -16,7 +16,7 @@ from kedge.ops.config import Config, load_config
 from kedge.risk.limits import Limits
 from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
-from kedge.strategy.execution import ExecutionPolicy
+from kedge.strategy.execution import ChaseThen, ExecutionPolicy, SliceEntry, Style, WithoutQuote
 
 from ...builders import instrument
 from .market_files import RECORD
@@ -101,8 +101,48 @@ def test_the_rest_of_the_engine_is_what_the_run_is(tmp_path: Path) -> None:
         wallet_e8=77,
         start_ts_ns=5,
         interval_ns=60,
-        execution=ExecutionPolicy(entry=OrderKind.LIMIT, limit_life_ns=120, slice_notional_frac_e8=10_000_000),
+        execution=ExecutionPolicy(
+            entry=OrderKind.LIMIT, limit_life_ns=120, slice_notional_frac_e8=10_000_000, chase_life_ns=60, twap_ns=600
+        ),
     )
+
+
+EXECUTION = """\
+execution:
+  style: chase
+  chase_ticks: 3
+  chase_every_s: "0.5"
+  chase_life_s: 90
+  chase_then: stop
+  chase_tries_max: 4
+  chase_exits: true
+  quote_age_max_s: 2
+  without_quote: wait
+  twap_s: 1200
+  twap_slices: 12
+  slice_entry: limit
+  slice_life_s: "7.5"
+  participation_frac: "0.02"
+  trigger_bps: 35
+"""
+
+
+def test_execution_arrives_in_its_units_and_the_command_lines_style_goes_first(tmp_path: Path) -> None:
+    config = configured(tmp_path, EXECUTION)
+    second = 1_000_000_000
+    made = wiring.execution_policy(config, OrderKind.MARKET, 60, 10, None)
+    assert made == ExecutionPolicy(
+        entry=OrderKind.MARKET, limit_life_ns=120, slice_notional_frac_e8=10, style=Style.CHASE, chase_ticks=3,
+        chase_every_ns=second // 2, chase_life_ns=90 * second, chase_then=ChaseThen.STOP, chase_tries_max=4, chase_exits=True,
+        quote_age_max_ns=2 * second, without_quote=WithoutQuote.WAIT, twap_ns=1_200 * second, twap_slices=12,
+        slice_entry=SliceEntry.LIMIT, slice_life_ns=15 * second // 2, participation_e8=2_000_000, trigger_bps=35,
+    )  # fmt: skip
+    assert wiring.execution_policy(config, OrderKind.MARKET, 60, 10, Style.TWAP).style is Style.TWAP
+    assert set(config.settings.execution.engine_values()) == set(ExecutionPolicy.__struct_fields__) - {
+        "entry",
+        "limit_life_ns",
+        "slice_notional_frac_e8",
+    }
 
 
 def test_the_least_confidence_arrives_in_its_unit(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from kedge.domain.canonical import content_hash
 from kedge.domain.events import Event, OrderAccepted, OrderCanceled, OrderProvenAbsent, OrderRejected, OrderUnanswered
 from kedge.domain.outputs import CancelSent, Output
 from kedge.governance import lineage_find as find
+from kedge.governance import lineage_orders as orders
 from kedge.governance import lineage_records as records
 from kedge.governance.lineage import Link, Node, NodeKind, Recomputed, Relation, TraceBuilder, key_of
 from kedge.governance.lineage_documents import commit_node, disagreements
@@ -45,6 +46,8 @@ def test_a_fill_says_what_was_traded_and_what_it_cost() -> None:
     assert (node.key, node.title, node.seq) == ("fill:fill-1", "bought 1.000 AAA at 100.1 USDT", 3)
     assert (node.facts["notional"], node.facts["fee"], node.facts["role"]) == ("100.10 USDT", "paid 0.055055 USDT", "taker")
     assert records.fill_node(step(4, liquidation()), liquidation(), SPEC).title == "sold 1.000 AAA at 100.1 USDT (liquidation)"
+    assert "slippage" not in node.facts, "unknown is left out, never zero"
+    assert records.fill_node(step(3, fill()), fill(), SPEC, slippage="0.10 USDT").facts["slippage"] == "0.10 USDT"
     foreign = fill(instrument=BBB)
     assert records.foreign_fill_node(step(5, foreign), foreign).title == f"bought 1000 lots of {BBB}"
 
@@ -54,7 +57,7 @@ def life(*happened: Event | tuple[Output, ...]) -> Node:
     steps = [step(1, last_bar(), sent())]
     for n, one in enumerate(happened, 2):
         steps.append(step(n, None, *one) if isinstance(one, tuple) else step(n, one))
-    return records.order_node(steps[0], intent(), steps, SPEC, account="acct")
+    return orders.order_node(steps[0], intent(), steps, SPEC, account="acct")
 
 
 def test_an_order_tells_its_whole_life_in_order() -> None:
@@ -99,7 +102,7 @@ def test_a_filled_order_is_filled_and_anothers_report_is_not_its_own() -> None:
 
 def test_a_refusal_that_held_an_order_back_is_part_of_its_life() -> None:
     steps = [step(1, last_bar(), refused()), step(2, last_bar(), sent())]
-    node = records.order_node(steps[1], intent(), steps, SPEC, account="acct")
+    node = orders.order_node(steps[1], intent(), steps, SPEC, account="acct")
     assert [moment.what for moment in node.history] == ["refused", "sent"]
     assert "ORDER_TOO_LARGE" in node.history[0].text
 
@@ -125,6 +128,8 @@ def test_a_decision_shows_target_and_veto_with_figures() -> None:
     node = records.decision_node(step(1), decided(), SPEC, compliance_id="c1")
     assert node.title == "model wants +10 % of equity: 1.000 AAA"
     assert (node.facts["confidence"], node.facts["horizon"], node.facts["compliance id"]) == ("61 %", "4 min", "c1")
+    assert "mid" not in node.facts
+    assert records.decision_node(step(1), decided(mid2_ticks=2_001), SPEC, compliance_id="c1").facts["mid"] == "100.05 USDT"
     vetoed = decided(code="CONFIDENCE_LOW", observed="0.5100", limit="0.5500", confidence_e8=None, expected_return_e8=None, horizon_ns=None)
     node = records.decision_node(step(1), vetoed, SPEC, compliance_id="c1")
     assert node.title == "vetoed, CONFIDENCE_LOW: 0.5100, limit 0.5500"
@@ -150,6 +155,7 @@ def test_what_needs_a_prediction() -> None:
     assert find.needs_prediction(decided(prediction_id=""))
     assert not find.needs_prediction(decided(strategy="trend"))
     assert not find.needs_prediction(decided(reason="FLATTEN"))
+    assert not find.needs_prediction(decided(reason="STOP_FIRED"))
     assert not find.needs_prediction(decided(code="NOT_FINITE"))
     assert not find.needs_prediction(decided(reason="NOT_FINITE: score nan"))
 

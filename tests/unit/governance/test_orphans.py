@@ -6,13 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from kedge.domain.orders import FillCause
+from kedge.domain.orders import FillCause, Side
+from kedge.domain.outputs import StopWanted
+from kedge.engine import fold_orders, stops
 from kedge.governance import lineage_find, orphans
 from kedge.governance.lineage import NodeKind
 from kedge.governance.orphans import OrphanReport, OrphanWatch
 from kedge.risk import states
 from kedge.strategy import base, model
 
+from ...builders import AAA
 from .records import FEATURES, MODEL, decided, fill, intent, last_bar, liquidation, predicted, refused, sent, step
 
 Asked = list[tuple[NodeKind, str, int]]
@@ -59,6 +62,28 @@ def test_a_whole_chain_has_no_orphan_and_asks_no_index() -> None:
 def test_what_has_no_order_by_nature_is_counted_apart() -> None:
     report = Watched().see(step(1, liquidation()), step(2, fill("x", client_order_id="theirs", cause=FillCause.ADOPTED)))
     assert (report.count, report.fills, report.liquidations, report.adopted) == (0, 2, 1, 1)
+
+
+def fired(side: Side = Side.SELL) -> object:
+    return step(9, fill("s", client_order_id="", side=side, cause=FillCause.STOP))
+
+
+def test_a_stop_that_was_wanted_and_a_deleveraging_are_counted_apart() -> None:
+    wanted = StopWanted(instrument=AAA, stop_ticks=900, position_lots=5, reason="opened")
+    off = StopWanted(instrument=AAA, stop_ticks=0, position_lots=0, reason="flat")
+    adl = step(4, fill("a", client_order_id="", cause=FillCause.ADL))
+    report = Watched().see(step(1, last_bar(), wanted), step(2, last_bar(), off), fired(), adl)
+    assert (report.count, report.stops, report.deleveragings, report.fills) == (0, 1, 1, 2)
+
+
+def test_a_stop_that_nobody_wanted_is_an_orphan() -> None:
+    short = StopWanted(instrument=AAA, stop_ticks=1_100, position_lots=-5, reason="opened")
+    for before in ((), (step(1, last_bar(), short),)):
+        report = Watched().see(*before, fired())
+        assert [(one.kind, one.id, one.why) for one in report.orphans] == [
+            (NodeKind.FILL, "s", f"a stop that fired, and no record wants one on {AAA} to sell")
+        ]
+    assert Watched().see(step(1, last_bar(), short), fired(Side.BUY)).count == 0
 
 
 @pytest.mark.parametrize(
@@ -114,4 +139,6 @@ def test_all_orphans_are_counted_and_the_first_are_named(monkeypatch: pytest.Mon
 
 
 def test_the_words_that_excuse_a_missing_prediction_are_those_that_are_recorded() -> None:
-    assert (lineage_find.FLATTEN, lineage_find.MODEL_STRATEGY, lineage_find.NOT_FINITE) == (states.FLATTEN, model.MODEL, base.NOT_FINITE)
+    assert {stops.STOP_UNCONFIRMED, *fold_orders.VENUE_ACTED.values()} == lineage_find.BY_ENGINE
+    words = (lineage_find.FLATTEN, lineage_find.MODEL_STRATEGY, lineage_find.NOT_FINITE)
+    assert words == (states.FLATTEN, model.MODEL, base.NOT_FINITE)

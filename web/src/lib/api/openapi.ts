@@ -244,8 +244,10 @@ export interface components {
          * Decision
          * @description One thing decided, or refused, with its code and figures.
          *
-         *     `stage` says where: `signal` (a strategy wanted a new target), `limits` (the gate refused an order), `venue` (the venue rejected
-         *     one) or `risk` (trading was reduced, halted or resumed).
+         *     `stage` says where: `signal` (a strategy wanted a new target), `limits` (the gate refused an order), `venue` (what the venue said of
+         *     one that is more than its row shows: refused, not changed, waiting, triggered, not answered), `stop` (of a position: wanted, shown,
+         *     gone, unconfirmed), `quotes` (best prices were lost), `books` (ours and the venue's differ; `observed` is ours, `limit` theirs) or
+         *     `risk` (trading was reduced, halted or resumed). `reason` says it in words.
          */
         Decision: {
             /**
@@ -286,6 +288,11 @@ export interface components {
             limit: string | null;
             /** Mark */
             mark: string | null;
+            /**
+             * Mid
+             * @description Of the quote at hand, exact; null where there was none.
+             */
+            mid: string | null;
             /** Observed */
             observed: string | null;
             /** Prediction Id */
@@ -303,7 +310,7 @@ export interface components {
              * Stage
              * @enum {string}
              */
-            stage: "signal" | "limits" | "venue" | "risk";
+            stage: "signal" | "limits" | "venue" | "stop" | "quotes" | "books" | "risk";
             /** Strategy */
             strategy: string | null;
             /** Target Qty */
@@ -380,7 +387,7 @@ export interface components {
         };
         /**
          * Fill
-         * @description One trade that happened. A liquidation has no order.
+         * @description One trade that happened. What the venue did by itself (liquidation, ADL, a stop that fired) and what was taken over has no order.
          */
         Fill: {
             /**
@@ -393,7 +400,7 @@ export interface components {
              * Cause
              * @enum {string}
              */
-            cause: "trade" | "liquidation" | "adopted";
+            cause: "trade" | "liquidation" | "adl" | "stop" | "adopted";
             /** Client Order Id */
             client_order_id: string | null;
             /** Decision Id */
@@ -456,6 +463,21 @@ export interface components {
              * @enum {string}
              */
             side: "buy" | "sell";
+            /**
+             * Slippage
+             * @description Cost against the price that its decision saw, positive when paid; null where no decision ordered it.
+             */
+            slippage: string | null;
+            /**
+             * Slippage Against
+             * @description Which price that was.
+             */
+            slippage_against: ("mid" | "mark") | null;
+            /**
+             * Slippage Bps
+             * @description The same in 1/10000 of what it was worth at that price.
+             */
+            slippage_bps: string | null;
         };
         /**
          * FillPage
@@ -842,6 +864,18 @@ export interface components {
          * @description One order, as far as its story has come. Ages: `updated_at` and `sent_at` are venue time.
          */
         Order: {
+            /**
+             * Amends
+             * @description How often its quantity or limit became another.
+             */
+            amends: number;
+            /** Asked Limit Price */
+            asked_limit_price: string | null;
+            /**
+             * Asked Qty
+             * @description What a change under way asks for; null where it asks for nothing.
+             */
+            asked_qty: string | null;
             /** Attempt */
             attempt: number;
             /**
@@ -853,7 +887,7 @@ export interface components {
             client_order_id: string;
             /**
              * Code
-             * @description Why it was rejected or cancelled.
+             * @description Why it was rejected, or a change of it refused, last.
              */
             code: string | null;
             /** Decision Id */
@@ -877,7 +911,10 @@ export interface components {
              * @example 10412.37000000
              */
             leaves: string;
-            /** Limit Price */
+            /**
+             * Limit Price
+             * @description The limit that the venue confirmed last; null at the market.
+             */
             limit_price: string | null;
             /** Limits Version */
             limits_version: string;
@@ -885,6 +922,7 @@ export interface components {
             prediction_id: string | null;
             /**
              * Qty
+             * @description The whole quantity that the venue confirmed last; `sent_qty` until an amend came through.
              * @example 10412.37000000
              */
             qty: string;
@@ -898,6 +936,13 @@ export interface components {
              * @example 2026-07-01T00:15:00Z
              */
             sent_at: string;
+            /** Sent Limit Price */
+            sent_limit_price: string | null;
+            /**
+             * Sent Qty
+             * @example 10412.37000000
+             */
+            sent_qty: string;
             /**
              * Seq
              * @description Number of the journal record that holds it.
@@ -912,11 +957,21 @@ export interface components {
             slice_no: number;
             /**
              * Status
-             * @description pending_new, open, pending_cancel, unknown, filled, canceled, rejected or absent
+             * @description pending_new, waiting, open, pending_amend, pending_cancel, unknown, filled, canceled, rejected or absent
              */
             status: string;
             /** Time In Force */
             time_in_force: string;
+            /**
+             * Trigger Price
+             * @description Of a conditional order: the mark at which it may trade.
+             */
+            trigger_price: string | null;
+            /**
+             * Trigger When
+             * @description Which way the mark has to reach it.
+             */
+            trigger_when: ("rises" | "falls") | null;
             /**
              * Updated At
              * Format: date-time
@@ -1050,6 +1105,27 @@ export interface components {
              * @enum {string}
              */
             side: "long" | "short";
+            /**
+             * Stop Distance
+             * @description From the mark to the stop, as a fraction of the mark; never negative.
+             */
+            stop_distance: string | null;
+            /**
+             * Stop Placed
+             * @description Where the venue has shown it; null where it shows none.
+             */
+            stop_placed: string | null;
+            /**
+             * Stop State
+             * @description `off`: this run wants none; `moving`: another one lies there; `unconfirmed`: too late, the position is being closed.
+             * @enum {string}
+             */
+            stop_state: "off" | "missing" | "moving" | "placed" | "unconfirmed";
+            /**
+             * Stop Wanted
+             * @description Where its stop should lie at the venue, by the mark; null where none is wanted.
+             */
+            stop_wanted: string | null;
             /**
              * Unrealised
              * @example 10412.37000000
@@ -1384,7 +1460,7 @@ export interface components {
             key: string;
             /**
              * Kind
-             * @description fill, order, risk, decision, prediction, features, model, training, commit, feature_set, dataset, raw_file or run
+             * @description fill, order, risk, stop, decision, prediction, features, model, training, commit, feature_set, dataset, raw_file, run
              */
             kind: string;
             proof: components["schemas"]["TraceProof"] | null;

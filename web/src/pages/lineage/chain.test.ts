@@ -24,6 +24,14 @@ describe('a chain taken apart', () => {
     expect(acts.at(-1)?.words).toBe('Beside it')
   })
 
+  it('shows the stop that closed a position with the trade', () => {
+    const stopped = { ...trace, nodes: [node('decision', 'd'), node('stop', 'X@7'), node('fill', 'f')] } as unknown as Trace
+    expect(actsOf(stopped).map(({ id, nodes }) => [id, nodes.length])).toEqual([
+      ['trade', 2],
+      ['judgement', 1],
+    ])
+  })
+
   it('is a tree from the root, with every node once even where links turn in a circle', () => {
     const tree = treeOf(trace)
     expect(keys(tree[0]!)).toBe('order:o>risk:o>decision:d')

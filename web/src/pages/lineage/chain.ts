@@ -16,7 +16,7 @@ export interface Act {
 }
 
 const ACTS: readonly { id: string; words: string; kinds: readonly string[] }[] = [
-  { id: 'trade', words: 'The trade', kinds: ['fill', 'order', 'risk'] },
+  { id: 'trade', words: 'The trade', kinds: ['fill', 'stop', 'order', 'risk'] },
   { id: 'judgement', words: 'The judgement', kinds: ['decision', 'prediction', 'features'] },
   { id: 'making', words: 'The making of the model', kinds: ['model', 'training', 'commit', 'feature_set'] },
   { id: 'data', words: 'The data', kinds: ['dataset', 'raw_file'] },
@@ -62,6 +62,7 @@ export const KIND_WORDS: Record<string, string> = {
   fill: 'fill',
   order: 'order',
   risk: 'risk check',
+  stop: 'stop',
   decision: 'decision',
   prediction: 'prediction',
   features: 'features',
