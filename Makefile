@@ -11,13 +11,16 @@ PARALLEL := -n $(WORKERS) --dist worksteal
 ARGS ?=
 KILLS ?= 50
 SEED ?= 7
+SEEDS ?= 1000
+START ?= 0
+JOBS ?= $(shell nproc)
 WEB ?= yes
 DASHBOARD := $(if $(filter no,$(WEB)),,src/kedge/api/dashboard/index.html)
 LAW_SOURCES := $(shell find src/kedge/domain src/kedge/kernel src/kedge/simulation src/kedge/learning -name '*.py' 2>/dev/null)
 WEB_SOURCES := $(filter-out %.test.ts,$(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null))
 
 .PHONY: help install install-dev web web-check stack-test up test test-unit test-integration test-engine check static format-check lint types contracts \
-        docs docs-check quick coverage bench torture lock format clean
+        docs docs-check quick coverage bench simulate mutants torture lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -100,6 +103,12 @@ coverage: install-dev ## branch coverage of every room, compilation off; fails b
 
 bench: install-dev ## speed, beside peers and limits of the same run; writes docs/performance.md
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+simulate: install-dev ## bad days from seeds: live trader, simulated venue, faults, an auditor (SEEDS=10000 START=0 JOBS=2)
+	$(BIN)/python -m scripts.simulate --seeds $(SEEDS) --start $(START) --jobs $(JOBS) $(ARGS)
+
+mutants: install-dev ## plant bugs one by one and see that the simulation catches each
+	$(BIN)/python -m scripts.mutants $(ARGS)
 
 torture: install-dev ## kill a trader at every point again and again, compare the books (KILLS=300 SEED=7)
 	$(BIN)/python -m scripts.torture --kills $(KILLS) --seed $(SEED) $(ARGS)
