@@ -12,6 +12,18 @@ WIRE: tuple[Mutant, ...] = (
         "        is_permitted = None\n",
     ),
     Mutant(
+        "an order is not asked for its permit at the signature",
+        "services/live_desk.py",
+        "is_permitted=None if approved.order.reduce_only else self._may_add_risk))\n",
+        "is_permitted=None))\n",
+    ),
+    Mutant(
+        "an order that waited for room outlives a halt",
+        "services/live_desk.py",
+        "        return self._core.state.risk_state is RiskState.RUNNING and self._sees() and",
+        "        return self._sees() and",
+    ),
+    Mutant(
         "a lost answer to a cancel means cancelled",
         "services/live_desk.py",
         "            self._core.step(OrderUnanswered(self._core.now_ns(), name, Request.CANCEL))\n",
@@ -47,12 +59,6 @@ WIRE: tuple[Mutant, ...] = (
         "        if trader.news.streams[Stream.PRIVATE] and trader.news.interruptions == interruptions:\n"
         "            self._compared_at = interruptions\n",
         "        if trader.news.streams[Stream.PRIVATE]:\n            self._compared_at = trader.news.interruptions\n",
-    ),
-    Mutant(
-        "the second leg of a turn outlives a halt",
-        "services/live_desk.py",
-        "        if order.status is Status.PENDING_NEW and not not_taken:\n",
-        "        if not not_taken:\n",
     ),
     Mutant(
         "money that came is booked as money that went",

@@ -131,6 +131,11 @@ class Desk:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/kedge/faults", data=body, timeout=10) as answer:
             assert answer.status == 200
 
+    def no_faults(self) -> None:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/kedge/faults", method="DELETE")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
     def health(self) -> tuple[int, dict[str, Any]]:
         try:
             with urllib.request.urlopen(self.file("server")["url"] + "/health/ready", timeout=10) as answer:
@@ -253,18 +258,21 @@ def test_a_ban_is_sat_out_for_as_long_as_the_venue_says_and_a_new_trader_goes_on
 
 
 @pytest.mark.slow
-def test_a_clock_that_is_wrong_by_an_hour_is_said_and_does_not_stop_trading(desk: Desk) -> None:
+def test_a_clock_that_is_wrong_by_an_hour_halts_and_a_person_resumes_when_it_is_right(desk: Desk) -> None:
     desk.exchange()
     desk.until(lambda: (desk.state / "exchange.json").exists())
     desk.fault(fault="clock_skew", ms=-3_600_000)
     trader = desk.trader()
-    run_id = desk.trades_on(trader)["run_id"]
+    halted = desk.until(lambda: one if (one := desk.file("trader")).get("risk_state") == "halted" else None, trader)
+    assert halted["halt_code"] == "CLOCK_BEYOND_LIMIT"
+    assert halted["fills"] == 0
     assert "this machine's clock is 3600." in (desk.state / "logs" / "trader.jsonl").read_text()
-    desk.fault(fault="clock_skew", ms=3_600_000)
-    assert desk.trades_on(trader)["run_id"] == run_id
+    desk.no_faults()
+    assert kedge("resume", "--reason", "clock set", "--actor", "ann", "--state-dir", desk.state).code == 0
+    assert desk.trades_on(trader)["run_id"] == halted["run_id"]
     code, _, err = desk.end(trader)
     assert (code, err) == (0, "")
-    check_nothing_lost(desk, run_id)
+    check_nothing_lost(desk, halted["run_id"])
 
 
 def with_key(state: Path, **changes: Any) -> None:

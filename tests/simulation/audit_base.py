@@ -30,7 +30,9 @@ PRICE_NS: Final = 2 * S
 FATE_NS: Final = 6 * S
 """Within which it is known what became of an order: an answer, or a search."""
 END_LATE_NS: Final = 8 * S
-"""Within which our books know that an order is over which ends at once, and all that it traded."""
+"""Within which our books know that an order is over which ends at once."""
+UNTOLD_LATE_NS: Final = 4 * S
+"""Within which they know what an order traded that they know to be over."""
 SLACK_E4: Final = 10_100
 """Limits are checked against the books of the moment; what was not yet known of fees may be a hundredth."""
 LAST: Final = 200
@@ -161,6 +163,7 @@ class Knowledge:
         self.stops: dict[str, int] = {}
         self.naked_ns: dict[str, int] = {}
         self.marked_ns: dict[str, int] = {}
+        self.looked_ns: dict[str, int] = {}
         self.prints: dict[tuple[str, int, bool], int] = {}
         self.refusals: dict[str, int] = {}
         self.risk, self.code, self.risk_ns = "running", "", start_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.audit_base import ASK_LATE_NS, BOOKS, END_LATE_NS, IDLE_NS, PERMIT_NS, STOP_LATE_NS, Plain, S
+from tests.simulation.audit_base import ASK_LATE_NS, BOOKS, END_LATE_NS, IDLE_NS, PERMIT_NS, STOP_LATE_NS, UNTOLD_LATE_NS, Plain, S
 from tests.simulation.audit_venue import VenueSide
 from tests.simulation.money import TICK_VALUE_E8
 
@@ -36,7 +36,7 @@ class Deadlines(VenueSide):
             ours = self.ours[name]
             if ours.dead and not ours.reserved:
                 del self.overdue[name]
-            elif now_ns - max(since_ns, seen_ns) > END_LATE_NS:
+            elif now_ns - max(since_ns, seen_ns) > (UNTOLD_LATE_NS if ours.dead else END_LATE_NS):
                 self.fail(
                     "END_UNTOLD",
                     f"order {name} has been over for {(now_ns - since_ns) / S:.1f} s, {ours.reserved} lots are still open here",

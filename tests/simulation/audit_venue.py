@@ -109,16 +109,20 @@ class VenueSide(Knowledge):
         self._naked(name)
 
     def _naked(self, name: str) -> None:
-        """Since when a position that both sides know of has no stop, its price is known, and it is not being reduced."""
+        """Since when a position that both sides know of has no stop, leaving out the time in which nothing better could be done."""
         now_ns = self._now_ns()
         is_naked = self.venue.lots.get(name, 0) * self.journal.lots.get(name, 0) > 0 and not self.stops.get(name)
-        if is_naked and now_ns - self.marked_ns.get(name, now_ns) > PRICE_NS:
-            is_naked = False  # without a price nothing may leave
-        for ours in self._live.get(name, {}).values() if is_naked else ():
-            flight = self.flights.get(ours.name)
-            if ours.reduce_only and flight is not None and now_ns - flight.left_ns < FATE_NS:
-                is_naked = False
-        self.naked_ns[name] = (self.naked_ns.get(name) or self._now_ns()) if is_naked else 0
+        since_ns = (self.naked_ns.get(name) or now_ns) if is_naked else 0
+        if since_ns and self._is_under_way(name, now_ns):
+            since_ns += now_ns - max(since_ns, self.looked_ns.get(name, now_ns))
+        self.naked_ns[name], self.looked_ns[name] = since_ns, now_ns
+
+    def _is_under_way(self, name: str, now_ns: int) -> bool:
+        """Whether nobody knows a price, so that nothing may leave, or what reduces the position is not answered yet."""
+        if now_ns - self.marked_ns.get(name, now_ns) > PRICE_NS:
+            return True
+        left = (self.flights.get(ours.name) for ours in self._live.get(name, {}).values() if ours.reduce_only)
+        return any(flight is not None and now_ns - flight.left_ns < FATE_NS for flight in left)
 
     # the wire ---------------------------------------------------------------------------------------------------------
 

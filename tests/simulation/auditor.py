@@ -275,7 +275,7 @@ class Auditor(Deadlines):
         """By the last word about it this order, which is over, traded so many lots in all."""
         ours.over = over
         if ours.reserved:
-            self.overdue.setdefault(ours.name, self._now_ns())
+            self.overdue[ours.name] = max(self.overdue.get(ours.name, 0), self._now_ns())
             self.late.setdefault(ours.instrument, {})[ours.name] = ours
         else:
             self.late.get(ours.instrument, {}).pop(ours.name, None)

@@ -21,12 +21,12 @@ from tests.simulation.ending import Ending
 from tests.simulation.memory import DayJournal, Killed
 from tests.simulation.script import TROUBLE, Action, Script
 from tests.simulation.traders import BRAKES, CellWatch, KillPoint, build
-from tests.simulation.world import ACCOUNT, MS, T0, WALLET_E8, World
+from tests.simulation.world import ACCOUNT, BEFORE_S, FUNDING_S, MS, T0, WALLET_E8, World
 
 from kedge.domain.events import Command, CommandGiven
 from kedge.services.live import LiveTrader
 
-QUIET_S: Final = 65
+QUIET_S: Final = 58
 """After the day: no faults, no wishes, at least two comparisons of the books."""
 MEASURE: Final = {"events": 3_000, "orders": 20, "troubles": 5, "kinds": 3, "restarts": 1, "fundings": 1}
 """What a day must have in it at least."""
@@ -34,7 +34,7 @@ TROUBLES: Final = tuple(sorted(TROUBLE - {"crash", "kill"}))
 LONGER_S: Final = 5
 """A day that has not yet its measure goes on for so long, and again."""
 LONGER_MAX_S: Final = 150
-QUIET_EVENTS: Final = 250
+QUIET_EVENTS: Final = 120
 """So many follow in the quiet end at least."""
 SURE: Final = (
     Action(0, "duplicate_private"),
@@ -44,8 +44,12 @@ SURE: Final = (
 """Troubles that a day gets when its own have struck nothing."""
 SETTLED_S: Final = 8
 """After a settlement no day ends for so long: its rows are on their way."""
+CALM_S: Final = 40.0
+"""So long into the quiet end others trade; then nothing is under way any more."""
 GRACE_S: Final = 20
 """So long the end waits for a comparison that is under way."""
+_LAST: Final = frozenset({"drain", "squeeze", "ghost_money"})
+"""What may end the trading of a day waits until the day has had in it what a day must have."""
 _COMMANDS: Final = {one.value: one for one in Command}
 
 _STRANGE: Final = ("FOREIGN_ORDER", "FOREIGN_POSITION", "FILL_NOT_UNDERSTOOD", "POSITION_DIFFERS", "WALLET_DIFFERS")
@@ -55,6 +59,7 @@ _EXPLAIN: Final = {
     "foreign_trade": _STRANGE,
     "ghost_money": ("WALLET_DIFFERS",),
     "squeeze": ("LIQUIDATED",),
+    "drain": ("LIQUIDATED",),
 }
 """Codes by which trading may halt because of what others did."""
 
@@ -126,7 +131,7 @@ class Day:
         self.restarts = 0
         self.acts: dict[str, int] = {}
         self.violation: Violation | None = None
-        self._restart_ms = 300
+        self._restart_ms, self._postponed = 300, False
         self._over: asyncio.Future[str] | None = None
 
     # life -------------------------------------------------------------------------------------------------------------
@@ -158,6 +163,7 @@ class Day:
             trader.finish("the day is over")
             await running
             return
+        self._bury()
         try:
             running.result()
         except Killed:
@@ -194,6 +200,12 @@ class Day:
     # what happens -----------------------------------------------------------------------------------------------------
 
     def _act(self, action: Action) -> None:
+        if action.what in _LAST and self.world.is_evening:
+            return
+        if action.what in _LAST and (self._short() - {"events"} or (action.what == "drain" and not self.world.is_laden)):
+            self._postponed = True
+            self.loop.call_later(LONGER_S, self._act, action)
+            return
         self.acts[action.what] = self.acts.get(action.what, 0) + 1
         if action.what == "crash":
             self._crash(action.number("ms", 300))
@@ -213,11 +225,16 @@ class Day:
 
     def _crash(self, restart_ms: int) -> None:
         self._restart_ms = restart_ms
-        if self.trader is not None and self.journal is not None:
-            self.journal.freeze()
-            for client in list(self.world.clients):
-                client.vanish()
+        if self.trader is not None:
+            self._bury()
             self.trader.fail(Killed())
+
+    def _bury(self) -> None:
+        """Whatever still runs of a process that is gone writes nothing more and hears nothing more."""
+        if self.journal is not None:
+            self.journal.freeze()
+        for client in list(self.world.clients):
+            client.vanish()
 
     def _command(self, command: Command, actor: str, reason: str) -> None:
         trader = self.trader
@@ -235,12 +252,16 @@ class Day:
             "troubles": sum(acts.values()) + sum(done.values()), "kinds": len(acts) + sum(1 for count in done.values() if count),
         }  # fmt: skip
 
-    def _evening(self, left_s: int) -> None:
-        """The day ends when it had in it what a day must have."""
+    def _short(self) -> set[str]:
+        """What the day has not yet had in it that a day must have."""
         had = self.figures()
         had["events"] += QUIET_EVENTS
-        short = {name for name, least in MEASURE.items() if had[name] < least}
-        if not short or not left_s:
+        return {name for name, least in MEASURE.items() if had[name] < least}
+
+    def _evening(self, left_s: int) -> None:
+        """The day ends when it had in it what a day must have."""
+        short, postponed, self._postponed = self._short(), self._postponed, False
+        if not left_s or not (short or postponed):
             self._quieten()
             return
         self._resume()
@@ -259,7 +280,8 @@ class Day:
         self.world.refuses_later.clear()
         self.world.ignored_amends = self.world.first_lost = 0
         self.kill.name = ""
-        self.loop.call_later(18.0, self._stand_still)
+        self.loop.call_later(18.0, self._calm_down)
+        self.loop.call_later(CALM_S, self._stand_still)
         for later_s in (20.0, 25.0, 35.0):
             self.loop.call_later(later_s, self._resume)
 
@@ -270,7 +292,7 @@ class Day:
     def _finish(self, grace_s: int) -> None:
         """The day ends when no comparison is under way; one that never ends is found by then."""
         over, trader = self._over, self.trader
-        if self.loop.time() % 60 < SETTLED_S:
+        if (self.loop.time() - BEFORE_S) % FUNDING_S < SETTLED_S:
             self.loop.call_later(1.0, self._finish, grace_s)
             return
         is_busy = trader is None or trader.condition != "trading"
@@ -278,6 +300,10 @@ class Day:
             self.loop.call_later(1.0, self._finish, grace_s - 1)
         elif over is not None and not over.done():
             over.set_result("over")
+
+    def _calm_down(self) -> None:
+        """Prices move no more; there is always somebody to trade with, so that what is still wanted can be had."""
+        self.world.is_calm = True
 
     def _stand_still(self) -> None:
         self.world.is_playing = False

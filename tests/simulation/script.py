@@ -39,7 +39,7 @@ ACTS: Final[dict[str, str]] = {
     "late_executions": "for `ms`, rows of trades come `late_ms` after those of their orders",
     "lose_trades": "for `ms`, rows of trades, positions and the wallet never come; those of orders do",
     "nibble": "somebody trades with a part of each of our resting orders, `count` times, every `ms`",
-    "drain": "so much of what is free leaves the account, `bps` of it",
+    "drain": "`bps` of what is free leaves the account, and prices jump by `squeeze_bps` against what it holds",
     "squeeze": "prices jump by `bps` against whatever is held",
     "ignore_amends": "the next `count` amendments are acknowledged and never carried out",
     "cancel_there": "somebody cancels our orders at the venue",

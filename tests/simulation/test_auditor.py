@@ -67,11 +67,13 @@ class Told:
         self.row(name, lots, lots, status)
 
     def row(self, name: str, lots: int, leaves: int, status: Status) -> None:
-        self.auditor.row(
-            OrderRow(
-                "acct", NAME, 1, f"v-{name}", name, Side.BUY, OrderKind.LIMIT, TimeInForce.GTC, 10_000, lots, leaves, self.now_ns,
-                self.now_ns, 10_000, 1, status,
-            )
+        self.auditor.row(self.resting(name, lots, leaves, status))
+
+    def resting(self, name: str, lots: int = 100, leaves: int = 100, status: Status = Status.NEW) -> OrderRow:
+        """An order's row."""
+        return OrderRow(
+            "acct", NAME, 1, f"v-{name}", name, Side.BUY, OrderKind.LIMIT, TimeInForce.GTC, 10_000, lots, leaves, self.now_ns,
+            self.now_ns, 10_000, 1, status,
         )  # fmt: skip
 
     def trade(self, name: str = "a", lots: int = 100, exec_id: str = "e1", fee: int = 55) -> None:
@@ -298,10 +300,12 @@ def test_a_position_left_without_its_stop_is_noticed(told: Told) -> None:
     told.trade()
     told.fill()
     told.auditor.row(PositionRow("acct", NAME, 1_000, 1, 1, START, START, 100, 100 * 10_000 * 10_000))
+    for _ in range(8):
+        told.auditor.tick()
+        told.now_ns += S
+        told.bar()
     told.auditor.tick()
-    told.now_ns += 7 * S
-    told.auditor.tick()
-    told.now_ns += 2 * S
+    told.now_ns += S
     with violates("NO_STOP"):
         told.auditor.tick()
 

@@ -151,6 +151,9 @@ _NIBBLED = _together(
     lambda rng: _create("delay_reply", _SPELL, ms=rng.randint(1_000, 1_420)), lambda rng: ("lose_first", {"count": rng.randint(6, 12)}),
     lambda rng: ("nibble", {"count": 40, "ms": 300}),
 )  # fmt: skip
+_UNTOLD = _together(
+    lambda rng: ("lose_trades", {"ms": rng.randint(6_000, 12_000)}), lambda rng: ("nibble", {"count": 30, "ms": 300}),
+)  # fmt: skip
 _REFUSED_EARLY = _together(
     lambda rng: ("refuse_later", {"count": 3, "ms": rng.choice((1, 15, 60, 300)), "shown": rng.randint(0, 1)}),
     lambda rng: _create("delay_reply", _SPELL, ms=rng.randint(400, 1_420)),
@@ -163,6 +166,10 @@ _REFUSED_UNSEEN = _together(
     lambda rng: ("refuse_later", {"count": 3, "ms": rng.randint(1_600, 4_000), "shown": 0}), lambda rng: _create("hang_reply", 6_000),
     lambda rng: ("deaf", {"ms": rng.randint(4_000, 8_000)}),
 )  # fmt: skip
+_REFUSED_WHILE_MOVED = _together(
+    lambda rng: ("refuse_later", {"count": 4, "ms": rng.randint(600, 2_000), "shown": 1}),
+    lambda rng: ("delay_request", {"for_ms": _SPELL, "path": AMEND, "ms": rng.randint(300, 900)}),
+)  # fmt: skip
 _CHANGES_UNSEEN = _together(
     lambda rng: ("late_orders", {"ms": _SPELL, "late_ms": rng.randint(400, 2_500)}),
     lambda rng: ("drop_reply", {"for_ms": _SPELL, "path": AMEND, "rate_bps": 6_000}),
@@ -174,17 +181,13 @@ _NEVER_THERE = _together(
 _TWICE = _together(
     lambda rng: ("duplicate_private", {"for_ms": 8_000}), lambda rng: _create("delay_reply", 8_000, ms=rng.randint(300, 1_400)),
 )  # fmt: skip
-_DRY = _together(
-    lambda rng: ("drain", {"bps": rng.randint(9_500, 9_990)}), lambda rng: ("squeeze", {"bps": rng.randint(1_500, 3_500)}),
-)  # fmt: skip
-
 COMBINATIONS: Final[Mapping[str, tuple[Combination, ...]]] = {
     "triggers": (_SLOW, _SLOW, _SLOW_AND_GONE, _DARK, _TWICE),
     "races": (_NIBBLED, _NIBBLED, _CHASED_IN_THE_DARK, _CHANGES_UNSEEN),
-    "amends": (_CHANGES_UNSEEN,),
-    "cancels": (_NEVER_THERE, _CHANGES_UNSEEN),
+    "amends": (_CHANGES_UNSEEN, _REFUSED_WHILE_MOVED),
+    "cancels": (_NEVER_THERE, _CHANGES_UNSEEN, _UNTOLD),
     "refused": (_REFUSED_EARLY, _REFUSED_TWICE, _REFUSED_UNSEEN),
-    "streams": (_SLOW, _TWICE),
+    "streams": (_SLOW, _TWICE, _UNTOLD),
 }
 """What days of these themes have beside their single troubles."""
 
@@ -253,11 +256,13 @@ def script_of(seed: int) -> Script:
     if rng.randrange(3) == 0:
         _add(actions, rng, _span("no_permits", 3_000, 8_000))
     if theme == "liquidations":
-        actions += _DRY(rng, rng.randint(62_000, 78_000))
+        dry = {"bps": rng.randint(9_500, 9_990), "squeeze_bps": rng.randint(1_500, 3_500)}
+        actions.append(Action(rng.randint(62_000, 78_000), "drain", dry))
     if theme == "losses":
         jumps = [Action(at_ms, "squeeze", {"bps": rng.randint(400, 1_400)}) for at_ms in (63_000, 74_000)]
         actions += [msgspec.structs.replace(jump, at_ms=jump.at_ms + rng.randint(0, 8_000)) for jump in jumps]
     if theme == "crashes":
+        actions.append(Action(rng.randint(64_000, 80_000), "squeeze", {"bps": rng.randint(1_000, 1_900)}))
         _add(actions, rng, lambda r: ("jump", {"instrument": r.randrange(3), "bps": r.choice((-1, 1)) * r.randint(900, 1_400)}))
     if theme == "ghosts":
         actions.append(Action(rng.randint(60_000, 84_000), "ghost_money", {"amount_e8": rng.choice((-1, 1)) * rng.randint(1, 9_000_000)}))
@@ -284,6 +289,8 @@ def _crowds(rng: Random) -> list[Action]:
         at_ms = rng.randint(6_000, (SECONDS - 25) * 1_000)
         found.append(Action(at_ms, "no_room", {"ms": rng.randint(4_000, 12_000), "wait_ms": rng.randint(100, 2_500)}))
         found.append(Action(at_ms + rng.randint(500, 3_000), "no_permits", {"ms": rng.randint(2_000, 5_000)}))
+        halt_ms = at_ms + rng.randint(1_000, 12_000)
+        found += [Action(halt_ms, "halt"), Action(halt_ms + rng.randint(2_000, 5_000), "resume")]
     for _ in range(3):
         at_ms, away_ms = rng.randint(6_000, (SECONDS - 25) * 1_000), rng.randint(100, 900)
         found.append(Action(at_ms, "private_cut", {"ms": away_ms, "late_ms": 0}))

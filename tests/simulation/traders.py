@@ -34,8 +34,8 @@ LIMITS: Final = Limits(
 BRAKES: Final = {
     "day": LIMITS,
     "drawdown": msgspec.structs.replace(
-        LIMITS, daily_loss_reduce_e8=30_000_000, daily_loss_halt_e8=40_000_000, drawdown_soft_e8=500_000, drawdown_reduce_e8=1_000_000,
-        drawdown_halt_e8=2_000_000,
+        LIMITS, daily_loss_reduce_e8=30_000_000, daily_loss_halt_e8=40_000_000, drawdown_soft_e8=2_000_000, drawdown_reduce_e8=3_000_000,
+        drawdown_halt_e8=4_500_000,
     ),
 }  # fmt: skip
 """Which loss stops trading first."""

@@ -43,10 +43,13 @@ if TYPE_CHECKING:
 ACCOUNT: Final = "777001"
 OTHER: Final = "777002"
 """Somebody who trades with us."""
-T0: Final = 1_699_920_000_000_000_000 - 60_000_000_000
-"""A minute before a UTC midnight, so that the day of the money turns in the middle of each of ours."""
+BEFORE_S: Final = 30
+T0: Final = 1_699_920_000_000_000_000 - BEFORE_S * 1_000_000_000
+"""Half a minute before a UTC midnight, so that the day of the money turns in the middle of each of ours."""
 IDS: Final = ("sim:AAAUSDT", "sim:BBBUSDT", "sim:CCCUSDT")
 INTERVAL_MS: Final = 1_000
+FUNDING_S: Final = 60
+"""The venue settles on whole minutes."""
 MS: Final = 1_000_000
 WALLET_E8: Final = 10_000 * E8
 _TIERS: Final = (
@@ -74,7 +77,7 @@ def listing() -> list[Instrument]:
             instrument_id=name, base=name[4:7], quote="USDT", tick_e8=TICK_E8, lot_e8=100_000, tick_value_e8=10_000,
             price_max_ticks=1_000_000,
             order_qty_min_lots=1, order_qty_max_lots=100_000, market_qty_max_lots=50_000, position_max_lots=200_000, notional_min_e8=5 * E8,
-            maker_fee_e8=20_000, taker_fee_e8=55_000, leverage_max_e2=5_000, tiers=_TIERS, funding_interval_ns=60_000 * MS,
+            maker_fee_e8=20_000, taker_fee_e8=55_000, leverage_max_e2=5_000, tiers=_TIERS, funding_interval_ns=FUNDING_S * 1_000 * MS,
             price_collar_bps=500,
         )
         for name in IDS
@@ -105,7 +108,7 @@ class World:
         self._conditional: set[str] = set()
         self.ignored_amends = self.first_lost = 0
         self._begun: set[str] = set()
-        self.is_playing, self.is_evening = True, False
+        self.is_playing, self.is_calm, self.is_evening = True, False, False
         self._market, self.network = Random(f"market {script.seed}"), Random(f"network {script.seed}")
         self._rates()
         self._feed()
@@ -152,7 +155,7 @@ class World:
 
     def _feed(self) -> None:
         if self.is_playing:
-            width = max(1, 10_000 * self.script.volatility_bps // 10_000)
+            width = 0 if self.is_calm else max(1, 10_000 * self.script.volatility_bps // 10_000)
             for name in IDS:
                 self.move(name, max(2_000, self.prices[name] + self._market.randint(-width, width)))
             self.publish()
@@ -263,6 +266,7 @@ class World:
                 self._nibble(action.number("count", 1), action.number("ms", 400))
             case "drain":
                 self._transfer(-self.core.wallet(ACCOUNT).available_e8 * action.number("bps", 9_900) // 10_000)
+                self._squeeze(action.number("squeeze_bps", 2_000))
             case "squeeze":
                 self._squeeze(action.number("bps", 1_000))
             case "cancel_there":
@@ -316,6 +320,11 @@ class World:
         self.publish()
         if times > 1:
             self.later(every_ms, lambda: self._nibble(times - 1, every_ms))
+
+    @property
+    def is_laden(self) -> bool:
+        """Whether so much is held that it can break the account."""
+        return sum(row.value_e8 for row in self.core.positions(ACCOUNT)) > 1_000 * E8
 
     def _squeeze(self, bps: int) -> None:
         for row in self.core.positions(ACCOUNT):

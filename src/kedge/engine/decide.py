@@ -139,6 +139,7 @@ class Decider:
         elif event.command is Command.RESUME and held:
             self._change(RiskState.RUNNING, "COMMAND", f"{event.actor}: {event.reason}", "")
             self._judge()
+            self._halt_while_bare()
         elif event.command is Command.FLATTEN:
             self._change(RiskState.REDUCE_ONLY, FLATTEN, f"{event.actor}: {event.reason}", "flat")
             self._flatten()
@@ -158,6 +159,12 @@ class Decider:
             self._change(RiskState.HALTED, STOP_UNCONFIRMED, observed, "a stop at the venue")
         self._emit(self._plain_decision(slot, 0, 0, STOP_UNCONFIRMED))
         self.worker.close_out(slot)
+
+    def _halt_while_bare(self) -> None:
+        """Whoever resumes while a position that is being closed for want of its stop still stands without it is halted again."""
+        bare = next((slot for slot in self.state.by_index if slot.stop_failed), None)
+        if bare is not None:
+            self._change(RiskState.HALTED, STOP_UNCONFIRMED, f"{bare.instrument} is still without its stop", "a stop at the venue")
 
     def _judge(self) -> None:
         state = self.state

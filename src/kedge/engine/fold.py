@@ -287,7 +287,7 @@ class Fold:
         for slot in state.by_index:
             slot.blocked = False
             slot.begun_ts_ns, slot.begun_lots, slot.tries = state.ts_ns, slot.position_lots, 0
-            slot.stop_failed = slot.stop_failed and state.risk_state is not RiskState.RUNNING
+            slot.stop_failed = slot.stop_failed and (state.risk_state is not RiskState.RUNNING or slot.is_bare)
 
 
 def equity_e8(state: EngineState) -> int:

@@ -120,6 +120,11 @@ class Slot:
         return self.lots_view[self.index]
 
     @property
+    def is_bare(self) -> bool:
+        """Whether a position is held and the venue does not show the stop that is wanted for it."""
+        return self.position_lots != 0 and self.stop_wanted_ticks != self.stop_placed_ticks
+
+    @property
     def mid2_ticks(self) -> int | None:
         """Best bid plus best ask, which is twice the mid; None while nobody knows them."""
         return self.bid_ticks + self.ask_ticks if self.quote_ts_ns else None

@@ -26,6 +26,7 @@ from kedge.domain.events import (
     OrderUnanswered,
     OrderWaits,
 )
+from kedge.domain.orders import TimeInForce
 from kedge.domain.venue import TradingVenue, VenueOrder, VenueOrderState
 from kedge.engine.lifecycle import Status
 from kedge.engine.orders import OrderState
@@ -42,6 +43,9 @@ NOTHING_MORE: Final = "NOTHING_MORE"
 """Reason of an order's end that is told again: fewer lots of it traded than had been understood."""
 
 WAIT_MAX_S: Final = 10.0
+
+_AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+"""Orders that end when they arrive, or when they are triggered."""
 
 ENDS_WITHIN_S: Final = (2.0, 4.0, 8.0)
 """An order that trades at once or never is looked up when its end is not told within these times: rows can get lost on a whole stream."""
@@ -88,7 +92,10 @@ class Search(Requests):
             self.begin(name, self._searching(name))
 
     def look_if_open(self, name: str) -> None:
-        """Search for an order that should be over by now, again and again for a while."""
+        """Search for an order that trades at once or never, again and again, as long as it is open."""
+        order = self._core.state.orders.by_id.get(name)
+        if order is None or not order.is_live or order.status is Status.WAITING or order.order.time_in_force not in _AT_ONCE:
+            return
         if name not in self._later.tasks:
             self._later.begin(name, self._look_later(name, ENDS_WITHIN_S))
 
@@ -122,6 +129,7 @@ class Search(Requests):
                 wait_s = min(2 * wait_s, WAIT_MAX_S)
                 continue
             if self.found(order, found, terms):
+                self.look_if_open(name)
                 return
             await asyncio.sleep(self._pace.gap_s)
 

@@ -24,7 +24,7 @@ from kedge.domain.events import (
     Request,
 )
 from kedge.domain.instrument import InstrumentId
-from kedge.domain.orders import ApprovedOrder, OrderKind, TimeInForce
+from kedge.domain.orders import ApprovedOrder
 from kedge.domain.outputs import AmendSent, CancelSent, OrderSent, Output, StopWanted
 from kedge.domain.venue import NO_PERMIT, NOT_LISTED, Answer, Refused, Taken, TradingVenue, Unanswered, VenueOrder
 from kedge.engine.fold_orders import NOT_SENT
@@ -39,9 +39,6 @@ from kedge.services.lookup import Absent, LookupPace, Shown
 from kedge.services.permits import Permits, may_add_risk
 
 _log: Final = logging.getLogger("kedge.live")
-
-_AT_ONCE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
-"""Orders that end when they arrive."""
 
 _NOT_TAKEN: Final = frozenset({Status.PENDING_NEW, Status.UNKNOWN, Status.REJECTED, Status.ABSENT})
 """Where an order stands that the venue has not taken, or of which nobody knows."""
@@ -184,7 +181,7 @@ class Desk:
         self._core.step(event)
         if order.status in (Status.OPEN, Status.WAITING) and name in self._wanted_gone:
             self.cancel(name)
-        if isinstance(event, OrderTriggered) and order.is_live and order.order.kind is OrderKind.MARKET:
+        if isinstance(event, OrderTriggered):
             self._search.look_if_open(name)
         self.expect_trades(name)
 
@@ -284,8 +281,7 @@ class Desk:
             return
         if isinstance(answer, Taken):
             self.told(OrderAccepted(core.now_ns(), name, answer.venue_order_id))
-            if order.is_live and order.order.time_in_force in _AT_ONCE and not order.order.trigger_ticks:
-                self._search.look_if_open(name)
+            self._search.look_if_open(name)
         elif isinstance(answer, Refused):
             self.told(OrderRejected(core.now_ns(), name, answer.code, answer.reason))
         else:

@@ -298,6 +298,24 @@ def test_nothing_new_is_risked_on_it_until_a_person_resumes():
     assert len(sent(one.step(bar(4, PRICE)))) == 1
 
 
+def test_whoever_resumes_while_the_position_is_still_bare_is_halted_again_and_the_closing_goes_on():
+    wish = Wish()
+    one = kept(wish)
+    opened(one, wish)
+    (close,) = sent(one.step(unconfirmed()))
+    one.step(canceled(close, T0 + 127 * S))
+    resume = CommandGiven(T0 + 128 * S, Command.RESUME, "ann", "somebody has seen to it")
+    states = [(o.state, o.code) for o in one.step(resume) if isinstance(o, RiskStateChanged)]
+    assert states == [("running", "COMMAND"), ("halted", STOP_UNCONFIRMED)]
+    wish.say(0.2)
+    assert [o.code for o in one.step(bar(3, PRICE)) if isinstance(o, Decided)] == [STOP_UNCONFIRMED]
+    (again,) = sent(one.step(TimerFired(T0 + 181 * S, WORK_TIMER + AAA)))
+    assert (again.reduce_only, again.qty_lots) == (True, close.qty_lots)
+    one.step(StopPlaced(T0 + 182 * S, AAA, one.state.slots[AAA].stop_wanted_ticks))
+    one.step(msgspec.structs.replace(resume, ts_ns=T0 + 183 * S))
+    assert (one.state.risk_state, one.state.slots[AAA].stop_failed) == (RiskState.RUNNING, False)
+
+
 def test_other_instruments_keep_their_positions_and_are_not_traded():
     wish = Wish()
     one = engine(wish, [instrument(AAA), instrument(BBB)], stop_distance_frac_e8=TENTH)

@@ -215,6 +215,25 @@ def test_a_permit_that_runs_out_on_the_way_to_the_wire_stops_the_order(tmp_path:
     assert executed_ids(world.exchange) == []
 
 
+def test_an_order_that_waits_for_room_does_not_leave_once_trading_is_halted(tmp_path: Path):
+    world, wish = World(tmp_path), Wish().say(0.1)
+    trader = world.trader(strategy=wish)
+
+    def slow(venue: VenueInProcess) -> None:
+        venue.before_leaving = lambda: trader.command(CommandGiven(trader.core.now_ns(), Command.HALT, "ann", "stop it"))
+
+    world.prepare = slow
+
+    async def script(trader: LiveTrader) -> None:
+        await one_bar(world, trader, 1)
+        await until(trader, lambda: trader.engine.state.funnel.refused == {"NO_PERMIT": 1})
+        assert trader.engine.state.risk_state is RiskState.HALTED
+
+    play(world, trader, script)
+    assert opened(world) == []
+    assert executed_ids(world.exchange) == []
+
+
 def test_an_order_whose_cancel_was_wanted_before_a_stop_is_cancelled_when_it_turns_up_afterwards(tmp_path: Path):
     world, wish = World(tmp_path), Wish().say(-0.1)
     trader = world.trader(strategy=wish, plan=RESTING)

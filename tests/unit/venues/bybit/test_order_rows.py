@@ -111,3 +111,12 @@ def test_a_trigger_that_is_no_longer_shown_once_it_came_is_no_amendment() -> Non
     found = told(row(1, **waits), row(2, triggerPrice=""), row(3, triggerPrice="0.00", qty="0.009"))
     assert [type(one) for one in found[1]] == [OrderTriggered, OrderAccepted]
     assert found[2][1:] == [OrderAmended(3 * NS_PER_MS, ID, 9, 600_001)]
+
+
+def test_an_order_that_is_over_says_how_much_of_it_traded_where_its_symbol_is_known() -> None:
+    ((partly,),) = told(row(1, orderStatus="PartiallyFilledCanceled", cumExecQty="0.004"))
+    assert isinstance(partly, OrderCanceled)
+    assert partly.cum_lots == 4
+    ((strange,),) = told(row(1, orderStatus="Cancelled", cumExecQty="0.004", symbol="XYZUSDT"))
+    assert isinstance(strange, OrderCanceled)
+    assert strange.cum_lots is None
