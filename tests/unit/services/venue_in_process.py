@@ -10,6 +10,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from tests.simulation.rows import position_of, wallet_of
+
 from kedge.domain.errors import VenueUnavailable
 from kedge.domain.events import (
     BarClosed,
@@ -446,23 +448,6 @@ def order_of(row: OrderRow) -> VenueOrder:
         updated_ts_ns=row.updated_ns,
         trigger_ticks=row.trigger_ticks,
     )
-
-
-def position_of(row: PositionRow) -> VenuePosition:
-    return VenuePosition(
-        instrument=row.instrument,
-        position_idx=0,
-        lots=row.lots,
-        cost_e8=row.cost_e8,
-        mark_e8=row.mark_e8,
-        leverage_e2=row.leverage_e2,
-        stop_loss_ticks=row.stop_loss_ticks,
-        ts_ns=row.updated_ns,
-    )
-
-
-def wallet_of(row: WalletRow) -> VenueWallet:
-    return VenueWallet(wallet_e8=row.wallet_e8, equity_e8=row.equity_e8, available_e8=row.available_e8, ts_ns=row.ts_ns)
 
 
 def entry_of(row: LogRow) -> LedgerEntry:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.absent import absent
 from tests.unit.storage.power_cut import ROOT, Link, Rename, Sync, Trace, Truncate, Unlink, Write
 
 _OK = 0
@@ -255,7 +256,7 @@ _alive: list[object] = []
 def _sqlite_watched(watch: Watch) -> Iterator[None]:
     library = sqlite_library()
     if library is None:
-        pytest.skip("the SQLite of this Python hides the functions by which its writes can be watched")
+        absent("the SQLite of this Python hides the functions by which its writes can be watched")
     real = library.sqlite3_vfs_find(None)
     ours = _Vfs()
     ctypes.memmove(ctypes.byref(ours), real, ctypes.sizeof(_Vfs))
