@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.standstill import pytest_report_teststatus, pytest_runtest_protocol, pytest_terminal_summary
+
+__all__ = ["pytest_report_teststatus", "pytest_runtest_protocol", "pytest_terminal_summary"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
