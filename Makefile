@@ -16,11 +16,11 @@ START ?= 0
 JOBS ?= $(shell nproc)
 WEB ?= yes
 DASHBOARD := $(if $(filter no,$(WEB)),,src/kedge/api/dashboard/index.html)
-LAW_SOURCES := $(shell find src/kedge/domain src/kedge/kernel src/kedge/simulation src/kedge/learning -name '*.py' 2>/dev/null)
+LAW_SOURCES := $(shell find src/kedge/domain src/kedge/kernel src/kedge/simulation src/kedge/learning src/kedge/risk/var/laws -name '*.py' 2>/dev/null)
 WEB_SOURCES := $(filter-out %.test.ts,$(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null))
 
 .PHONY: help install install-dev web web-check stack-test up test test-unit test-integration test-engine check static format-check lint types contracts \
-        docs docs-check quick coverage bench simulate mutants torture lock format clean
+        docs docs-check api-diff quick coverage bench simulate mutants torture drill storm study lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -73,7 +73,7 @@ test-engine: install-dev ## kernel, engine, simulated exchange and their propert
 
 check: static quick ## format, lint, types, floors of the house, docs, unit and property tests
 
-static: format-check lint types contracts docs-check ## everything in `check` that runs no test
+static: format-check lint types contracts docs-check api-diff ## everything in `check` that runs no test
 
 format-check: install-dev
 	$(BIN)/ruff format --check .
@@ -89,6 +89,11 @@ contracts: install-dev
 
 docs-check: install-dev
 	$(BIN)/python -m scripts.docs --check
+
+api-diff: install-dev ## what a client would miss in docs/openapi.json since the commit before; fails unless the version changed
+	@if git show HEAD^:docs/openapi.json > .openapi.before 2> /dev/null; \
+	then $(BIN)/python -m scripts.openapi_diff .openapi.before docs/openapi.json; \
+	else echo "no earlier docs/openapi.json to compare with"; fi
 
 quick: install-dev
 	$(PYTEST) $(PARALLEL) -m "not slow" tests/unit tests/property $(ARGS)
@@ -112,6 +117,15 @@ mutants: install-dev ## plant bugs one by one and see that the simulation catche
 
 torture: install-dev ## kill a trader at every point again and again, compare the books (KILLS=300 SEED=7)
 	$(BIN)/python -m scripts.torture --kills $(KILLS) --seed $(SEED) $(ARGS)
+
+drill: install-dev ## the brake under crashes and faults, over sockets; writes the table of docs/brake.md
+	$(BIN)/python -m scripts.drill $(ARGS)
+
+storm: install-dev ## a million random orders and books against the gate, judged by somebody else
+	$(BIN)/python -m scripts.gate_storm $(ARGS)
+
+study: install-dev ## measures of risk over years of real data; writes the tables of docs/risk.md
+	$(BIN)/python -m scripts.risk_study --data $${KEDGE_TEST_DATA:-../shared/data} $(ARGS)
 
 lock: .venv/.dev ## resolve again and write requirements/*.txt and web/package-lock.json, hashes and no addresses
 	@scripts/web.sh lock
