@@ -93,3 +93,49 @@ class AccessRefused(KedgeError):
     """The venue or we refuse the credentials: wrong key, wrong clock, a permission too many. Reaction: a person mends the key."""
 
     code = "ACCESS_REFUSED"
+
+
+class NotSignedIn(KedgeError):
+    """Nobody is known to ask, or what they showed is no longer valid. Reaction: sign in."""
+
+    code = "NOT_SIGNED_IN"
+
+
+class Forbidden(KedgeError):
+    """We know who asks, and they may not. Reaction: ask somebody whose role allows it."""
+
+    code = "FORBIDDEN"
+
+
+class StepUpRequired(Forbidden):
+    """The act is dangerous and the last proof of identity too old. Reaction: prove it again, then repeat."""
+
+    code = "STEP_UP_REQUIRED"
+
+
+class TooMany(KedgeError):
+    """Too many attempts or requests. Reaction: wait.
+
+    Parameters
+    ----------
+    retry_after_s : int
+        When asking again may help, in seconds, at least 1.
+    """
+
+    code = "TOO_MANY"
+
+    def __init__(self, what: str, *, retry_after_s: int, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why=why, fix=fix or f"wait {retry_after_s} s")
+        self.retry_after_s = max(1, retry_after_s)
+
+
+class Changed(Conflict):
+    """Somebody else changed it since it was read. Reaction: read it again, then decide again."""
+
+    code = "CHANGED"
+
+
+class ApprovalRefused(KedgeError):
+    """An approval does not carry the act: own request, another payload, expired, used, or the wrong role. Reaction: ask anew."""
+
+    code = "APPROVAL_REFUSED"

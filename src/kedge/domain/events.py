@@ -10,8 +10,10 @@ from enum import StrEnum
 
 import msgspec
 
+from kedge.domain.brake import BrakeLevel, Trigger
 from kedge.domain.instrument import Instrument, InstrumentId, NonNegativeInt, PositiveInt
 from kedge.domain.orders import ClientOrderId, FillCause, Liquidity, Side
+from kedge.domain.people import Role, Source
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, kw_only=False, tag_field="type", omit_defaults=True):
@@ -255,12 +257,145 @@ class Command(StrEnum):
 
 
 class CommandGiven(_Event, frozen=True, gc=False, tag="command"):
-    """An order from a person: who, what, and why. `command_id` is the inbox's, so that each is taken once."""
+    """An order from a person: who, what, and why. `command_id` is the inbox's, so that each is taken once.
+
+    `actor` is a person's id, `local:` and the system's user at the machine, or a part of the trader; `roles` are those the person had then.
+    """
 
     command: Command
     actor: str
     reason: str
     command_id: str = ""
+    roles: tuple[Role, ...] = ()
+    source: Source | None = None
+
+
+class LimitsChanged(_Event, frozen=True, tag="limits_changed"):
+    """From here on these limits hold: a whole document, by field, as the limits store keeps it.
+
+    Attributes
+    ----------
+    limits : dict
+        Every field of the document: whole numbers, and lists of text. A field that it does not name has its default.
+    version : str
+        First 16 hex digits of the content hash of these limits; stands on every decision.
+    number : int
+        Which document of the account this is, counted from 1.
+    actor : str
+        Who changed it; for a loosening, who asked for it.
+    approval_id : str
+        The approval by a second person that a loosening needs; empty for a tightening.
+    """
+
+    limits: dict[str, int | tuple[str, ...]]
+    version: str
+    number: PositiveInt
+    actor: str
+    reason: str
+    approval_id: str = ""
+
+
+class OverrideGranted(_Event, frozen=True, tag="override"):
+    """Two people let one order pass limits that would refuse it: this instrument and side, at most so large, once, until it expires.
+
+    Attributes
+    ----------
+    approval_id : str
+        The approval that it follows from; each is used by one order at most.
+    qty_max_lots : int
+        The largest order that it lets pass.
+    rules : tuple of str
+        Codes of the refusals that it sets aside, such as 'FAT_FINGER'.
+    expires_ts_ns : int
+        Venue time from which on it is void.
+    requester, approver : str
+        Ids of the two people.
+    """
+
+    approval_id: str
+    instrument: InstrumentId
+    side: Side
+    qty_max_lots: PositiveInt
+    rules: tuple[str, ...]
+    expires_ts_ns: int
+    requester: str
+    approver: str
+    reason: str
+
+
+class BooksAgreed(_Event, frozen=True, gc=False, tag="books_agreed"):
+    """Positions, orders and wallet were compared with the venue's at `ts_ns`, and nothing differs."""
+
+
+class VenueRestricted(_Event, frozen=True, gc=False, tag="venue_restricted"):
+    """The venue lets orders on an instrument only reduce, since it lowered a risk limit; or, with False, not any more."""
+
+    instrument: InstrumentId
+    only_reduces: bool
+
+
+class BrakeTold(_Event, frozen=True, gc=False, tag="brake_told"):
+    """The guard's brake is at this level. Above RUNNING it limits what the trader may do until the guard says otherwise.
+
+    `generation` is the latch's; `trigger` is None and `reason` empty where it is RUNNING.
+    """
+
+    level: BrakeLevel
+    generation: NonNegativeInt
+    trigger: Trigger | None = None
+    reason: str = ""
+
+
+class DailyHistory(_Event, frozen=True, tag="daily_history"):
+    """What the venue's daily bars closed at before our own bars began: one close for each UTC day without a gap, oldest first.
+
+    `last_day_ts_ns` is the end of the last of these days, a UTC midnight. It is recorded as it was told, even where it cannot be: what is
+    used of it is the engine's to say.
+    """
+
+    instrument: InstrumentId
+    last_day_ts_ns: int
+    closes_ticks: tuple[int, ...]
+
+
+class AccountInherited(_Event, frozen=True, gc=False, tag="inherited"):
+    """An earlier run traded this account: what held trading at its end, and what losses are measured from, hold here too.
+
+    Attributes
+    ----------
+    from_run, from_record, from_hash : str, int, str
+        That run, the number of its last record, and the chain hash (hex) of its last row: what was inherited can be looked up there.
+    risk_state : str
+        'running', 'reduce_only' or 'halted', with the code, what was observed (`reason`) and the limit that led there.
+    drawdown_accepted : bool
+        Whether a person had accepted the drawdown, and trading ran.
+    peak_e8 : int or None
+        The high-water mark, moved by the flows since; None where this run has books of its own, which know all that follows here.
+    drawdown_e8, day_loss_e8 : int
+        The losses as they were measured last, as fractions in 1e-8.
+    day, day_start_e8 : int
+        The UTC day of that, counted from 1970, and the equity it began with, moved by the flows since.
+    flows_e8, traded_e8, unexplained_e8 : int
+        What changed the wallet between the two runs by the venue's ledger: deposits less withdrawals; trades and settlements that the
+        earlier run did not see; and what no row explains, which is a loss where it is negative and a flow where it is positive.
+    """
+
+    from_run: str
+    from_record: NonNegativeInt
+    from_hash: str
+    risk_state: str = "running"
+    code: str = ""
+    reason: str = ""
+    limit: str = ""
+    drawdown_accepted: bool = False
+    peak_e8: int | None = None
+    drawdown_e8: int = 0
+    day: int = 0
+    day_start_e8: int = 0
+    day_loss_e8: int = 0
+    flows_e8: int = 0
+    traded_e8: int = 0
+    unexplained_e8: int = 0
 
 
 class RunEnded(_Event, frozen=True, gc=False, tag="run_ended"):
@@ -295,5 +430,12 @@ Event = (
     | StopUnconfirmed
     | TimerFired
     | CommandGiven
+    | LimitsChanged
+    | OverrideGranted
+    | BooksAgreed
+    | VenueRestricted
+    | BrakeTold
+    | DailyHistory
+    | AccountInherited
     | RunEnded
 )

@@ -91,11 +91,15 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
         return self.qty_lots if self.side is Side.BUY else -self.qty_lots
 
 
-class ApprovedOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that passed every limit of `limits_version`. Only the risk gate makes these."""
+class ApprovedOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An order that passed every limit of `limits_version`. Only the risk gate makes these.
+
+    `override_id` is the approval by which two people let it pass a limit that would have refused it; empty where none did.
+    """
 
     order: OrderIntent
     limits_version: str
+    override_id: str = ""
 
 
 def client_order_id(account: str, decision_id: str, leg: int, slice_no: int, attempt: int) -> str:

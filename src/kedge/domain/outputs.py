@@ -30,6 +30,11 @@ class Decided(_Output, frozen=True, gc=False, tag="decided"):
         The prediction behind it; empty where a rule or a person decided.
     mid2_ticks : int or None
         Best bid plus best ask when it was decided: twice the mid, exact; None where no whole book was at hand.
+    bound_by : str
+        Which cap on sizes was the smallest: 'signal' where none cut what was wanted, '' where none was asked.
+    allowed_e8 : int or None
+        The exposure that `target_lots` is after the caps; None where none was asked, or nothing was sized. Where a size is cut again it may
+        stand above `exposure_e8`, by what the market has added to it.
     """
 
     decision_id: str
@@ -48,6 +53,8 @@ class Decided(_Output, frozen=True, gc=False, tag="decided"):
     limit: str = ""
     prediction_id: str = ""
     mid2_ticks: int | None = None
+    bound_by: str = ""
+    allowed_e8: int | None = None
 
 
 class Predicted(_Output, frozen=True, gc=False, tag="predicted"):
@@ -141,4 +148,26 @@ class RiskStateChanged(_Output, frozen=True, gc=False, tag="risk_state"):
     limit: str
 
 
-Output = Decided | Predicted | OrderSent | OrderRefused | AmendSent | CancelSent | StopWanted | TimerSet | RiskStateChanged
+class AlertRaised(_Output, frozen=True, gc=False, tag="alert"):
+    """A measure crossed its soft level, or a person has to look at something. Said once a crossing.
+
+    Attributes
+    ----------
+    code : str
+        The measure, such as 'DRAWDOWN' or 'GROSS_EXPOSURE'.
+    severity : str
+        'soft' where trading goes on, 'hard' where something is refused or stopped for it, 'over' where the measure is well below again.
+    observed, limit : str
+        For people, with units.
+    instrument : str
+        Empty where it is not about one.
+    """
+
+    code: str
+    severity: str
+    observed: str
+    limit: str
+    instrument: str = ""
+
+
+Output = Decided | Predicted | OrderSent | OrderRefused | AmendSent | CancelSent | StopWanted | TimerSet | RiskStateChanged | AlertRaised

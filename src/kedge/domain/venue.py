@@ -83,7 +83,10 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """One position; `lots` signed, `cost_e8` signed like it. `stop_loss_ticks` is 0 without a stop at the venue."""
+    """One position; `lots` signed, `cost_e8` signed like it. `stop_loss_ticks` is 0 without a stop at the venue.
+
+    `only_reduces` says that the venue lowered a risk limit and lets it only be reduced.
+    """
 
     instrument: InstrumentId
     position_idx: int
@@ -93,6 +96,7 @@ class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):
     leverage_e2: int | None
     stop_loss_ticks: int
     ts_ns: int
+    only_reduces: bool = False
 
 
 class VenueWallet(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +201,37 @@ Bars are confirmed, in order per instrument and without repeats; missed ones com
 `FundingKnown` comes only from a client that was set up for it; what settled while the public stream was away is asked of history."""
 
 
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """The visible book: `(price_ticks, qty_lots)` a level, best first; a side without orders is empty. `ts_ns` is the venue's data time."""
+
+    instrument: InstrumentId
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+    ts_ns: int
+
+
+class DailyCloses(msgspec.Struct, frozen=True, kw_only=True):
+    """Closes of finished UTC days without a gap, oldest first; `last_day_ts_ns` is the end of the last of them, a UTC midnight.
+
+    0 and empty where the venue has none.
+    """
+
+    instrument: InstrumentId
+    last_day_ts_ns: int
+    closes_ticks: tuple[int, ...]
+
+
+class CancelKind(StrEnum):
+    """Which open orders go at once."""
+
+    RESTING = "resting"
+    """Active ones; what waits for a trigger stays, the stops of positions among them."""
+    CONDITIONAL = "conditional"
+    """Those that wait for a trigger and that somebody sent; the stops of positions stay."""
+    EVERY = "every"
+    """All of every kind, the stops of positions too."""
+
+
 class TradingVenue(Protocol):
     """One account at one venue. Every call may raise `VenueUnavailable`; placing and cancelling answer `Unanswered` instead."""
 
@@ -267,3 +302,22 @@ class TradingVenue(Protocol):
 
     async def wall_time_ns(self) -> int:
         """The venue's wall clock, asked now at its time endpoint."""
+
+
+class GuardVenue(TradingVenue, Protocol):
+    """What the guard needs beyond trading. Calls may raise `VenueUnavailable`; `cancel_all` answers `Unanswered` instead."""
+
+    async def cancel_all(self, kind: CancelKind = CancelKind.RESTING) -> Answer:
+        """Ask for all open orders of a kind to be cancelled; `Taken` means asked: only the list of open orders tells what is left."""
+
+    async def depth(self, instrument: InstrumentId) -> Depth:
+        """The book now, as deep as the venue shows it."""
+
+    async def daily_closes(self, instrument: InstrumentId, days: int) -> DailyCloses:
+        """The newest finished UTC days, at most so many."""
+
+    async def data_time_ns(self) -> int:
+        """The venue's data time, asked now: of its newest book; its wall clock where it trades nothing of ours."""
+
+    def claim_room(self, *, whole: bool) -> None:
+        """Use the venue's whole limit of creates and cancels instead of the guard's share; False goes back to the share."""
