@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 from kedge.domain import events, outputs
 from kedge.domain.errors import IntegrityError
 from kedge.domain.record import Record, Step
-from kedge.journal.rows import decode_record
+from kedge.journal.acts import ActRecorded
+from kedge.journal.rows import decode_row
+from kedge.journal.watch import GENERATION, LATCH, LATCHING, MENTIONED, Watched
 
 
 class Mention(NamedTuple):
@@ -33,6 +35,9 @@ _FIELDS: Final[dict[type, tuple[str, tuple[str, ...]]]] = {
     events.OrderTriggered: ("triggered", ("client_order_id",)),
     events.OrderAmended: ("amended", ("client_order_id",)),
     events.OrderAmendRefused: ("amend_refused", ("client_order_id",)),
+    events.LimitsChanged: ("limits_changed", ("approval_id",)),
+    events.OverrideGranted: ("override", ("approval_id",)),
+    events.AccountInherited: ("inherited", ("from_run",)),
     outputs.Decided: ("decided", ("decision_id", "prediction_id")),
     outputs.Predicted: ("predicted", ("prediction_id",)),
     outputs.AmendSent: ("amend", ("client_order_id",)),
@@ -40,26 +45,29 @@ _FIELDS: Final[dict[type, tuple[str, tuple[str, ...]]]] = {
 }
 """Where ids stand, by type; orders carry theirs one level down. Stops and quotes have no id: they are found by walking back from a fill."""
 
-KINDS: Final = frozenset({kind for kind, _ in _FIELDS.values()} | {"send", "refused", "instrument_changed"})
-
-
 _PLAIN_BAR: Final = b'{"event":{"close_ticks":'
 """How the canonical bytes of a step with a bar begin; most rows are bars after which nothing was wanted."""
 
 
-def telling_step(body: bytes) -> Step | None:
-    """The step in a row's bytes, if it may mention an id or name a blob; None for all other rows, unreadable ones included."""
+def telling_step(body: bytes) -> Step | ActRecorded | Watched | None:
+    """What may mention an id or name a blob: a row's step, act or guard's record; None for all other rows, unreadable ones included."""
     if body.startswith(_PLAIN_BAR) and b'"outputs":[' not in body:
         return None
     try:
-        record = decode_record(-1, body)
+        record = decode_row(-1, body)
     except IntegrityError:
         return None
-    return record if isinstance(record, Step) else None
+    return record if isinstance(record, Step | ActRecorded | Watched) else None
 
 
-def mentions(record: Record) -> Iterator[Mention]:
+def mentions(record: Record | ActRecorded | Watched) -> Iterator[Mention]:
     """The ids in a record, in order, each once for each kind; empty ids are none."""
+    if isinstance(record, ActRecorded):
+        yield Mention(record.act.act_id, "acted", record.seq)
+        return
+    if isinstance(record, Watched):
+        yield from _watched(record)
+        return
     if not isinstance(record, Step):
         return
     yield from _of(record.event, record.seq)
@@ -67,12 +75,21 @@ def mentions(record: Record) -> Iterator[Mention]:
         yield from _of(output, record.seq)
 
 
-def blobs_named(record: Record) -> Iterator[str]:
+def blobs_named(record: Record | ActRecorded | Watched) -> Iterator[str]:
     """SHA-256 (hex) of the blobs that a record needs."""
     if isinstance(record, Step):
         for output in record.outputs:
             if type(output) is outputs.Predicted:
                 yield output.features_sha256
+
+
+def _watched(record: Watched) -> Iterator[Mention]:
+    for name in MENTIONED:
+        found = record.content.get(name)
+        if found and isinstance(found, str):
+            yield Mention(found, record.kind, record.seq)
+    if record.kind in LATCHING and GENERATION in record.content:
+        yield Mention(LATCH, record.kind, record.seq)
 
 
 def _of(value: events.Event | outputs.Output, seq: int) -> Iterator[Mention]:

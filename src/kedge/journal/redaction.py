@@ -3,6 +3,7 @@
 Two nets. Free text (reasons, settings, labels) is searched for what looks like a credential before it is encoded;
 secrets that are configured are searched for in the encoded bytes of every record, whatever field they are in.
 Rather too much is blanked than too little. Redacting twice changes nothing, so a replay of redacted records is equal.
+No pattern may look at a long text over and over: people can write long reasons.
 Lower-case hex is left alone: hashes and ids look like that, and a hex secret is known by its name or by configuration.
 """
 
@@ -20,7 +21,9 @@ from kedge.domain.canonical import encode
 from kedge.domain.errors import InvalidInput
 from kedge.domain.events import Event
 from kedge.domain.outputs import Output
+from kedge.domain.people import Act
 from kedge.domain.record import RunStarted
+from kedge.journal.watch import WORDS
 
 REDACTED: Final = "REDACTED"
 """Stands where a secret stood; fits every text field, ids included."""
@@ -37,6 +40,10 @@ FREE_TEXT: Final[dict[type, tuple[str, ...]]] = {
     events.StopUnconfirmed: ("why",),
     events.BooksDiffer: ("detail",),
     events.CommandGiven: ("actor", "reason"),
+    events.LimitsChanged: ("actor", "reason"),
+    events.OverrideGranted: ("reason",),
+    events.BrakeTold: ("reason",),
+    events.AccountInherited: ("reason", "limit"),
     events.RunEnded: ("reason",),
     outputs.Decided: ("reason", "observed", "limit"),
     outputs.OrderRefused: ("observed", "limit"),
@@ -44,6 +51,7 @@ FREE_TEXT: Final[dict[type, tuple[str, ...]]] = {
     outputs.AmendSent: ("reason",),
     outputs.StopWanted: ("reason",),
     outputs.RiskStateChanged: ("observed", "limit"),
+    outputs.AlertRaised: ("observed", "limit"),
 }
 """Fields a person or a venue writes freely. All other text fields are ids and codes (a test walks them all)."""
 
@@ -55,11 +63,11 @@ _PATTERNS: Final = tuple(
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL, REDACTED),
         (r"(\bauthorization\s*[:=]\s*)(?:basic|digest|token)\s+\S+", re.IGNORECASE, rf"\1{REDACTED}"),
         (r"(\bbearer\s+)[\w.~+/=-]+", re.IGNORECASE, rf"\1{REDACTED}"),
-        (rf"([\w-]*{_NAME}[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&}}]+)", re.IGNORECASE, rf"\1{REDACTED}"),
-        (r"(\b[a-z][a-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE, rf"\1{REDACTED}@"),
-        (r"\beyJ[\w-]+\.[\w-]+\.[\w-]*", 0, REDACTED),
+        (rf"({_NAME}[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&}}]+)", re.IGNORECASE, rf"\1{REDACTED}"),
+        (r"(\b[a-z][a-z0-9+.-]{0,30}://)[^/\s:@]*:[^/\s@]+@", re.IGNORECASE, rf"\1{REDACTED}@"),
+        (r"\beyJ[\w-]{1,2000}\.[\w-]+\.[\w-]*", 0, REDACTED),
         (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", 0, REDACTED),
-        (r"\b(?:gh[a-z]|github_pat|glpat|xox[a-z]|sk|rk)[_-][\w-]{16,}", 0, REDACTED),
+        (r"\b(?:gh[a-z]|github_pat|kedge_pat|glpat|xox[a-z]|sk|rk)[_-][\w-]{16,}", 0, REDACTED),
         (r"(?<![A-Za-z0-9])(?=[A-Z0-9]*[a-z])(?=[a-z0-9]*[A-Z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{18,}(?![A-Za-z0-9])", 0, REDACTED),
     )
 )
@@ -116,6 +124,19 @@ class Redactor:
             assumptions=self.mapping(record.assumptions),
             data=tuple(replace(source, label=self.text(source.label)) for source in record.data),
         )
+
+    def act(self, act: Act) -> Act:
+        """An act with its name, reason and details redacted; its ids are left as they are."""
+        return replace(act, name=self.text(act.name), reason=self.text(act.reason), details=self.mapping(act.details))
+
+    def watched(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """A guard's record with its free words redacted, at any depth; ids and numbers are left as they are."""
+        return {key: self.text(value) if key in WORDS and isinstance(value, str) else self._inner(value) for key, value in content.items()}
+
+    def _inner(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return self.watched(value)
+        return [self._inner(one) for one in value] if isinstance(value, list | tuple) else value
 
     def step(self, event: Event, outputs: Sequence[Output]) -> tuple[Event, Sequence[Output]]:
         """An event and its outputs with their free text redacted."""

@@ -15,6 +15,8 @@ from kedge.domain.canonical import encode
 from kedge.domain.errors import IntegrityError
 from kedge.domain.instrument import NonNegativeInt
 from kedge.domain.record import Record, RunStarted, Step
+from kedge.journal.acts import ActRecorded, ActsStarted
+from kedge.journal.watch import Watched, WatchStarted
 
 Row = tuple[int, bytes, bytes]
 """`(seq, hash, body)`; a plain tuple because the stores write millions of them."""
@@ -48,7 +50,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hea
     seq : int
         This row's own number.
     count : int
-        Records (`RunStarted` and `Step`) so far.
+        Records (the start, and steps, acts or what a guard saw) so far.
     last_hash : str
         Hex hash of the row before this one, which fixes everything before it.
     signature : str
@@ -87,7 +89,7 @@ class Snapshot(NamedTuple):
     body: bytes
 
 
-AnyRow = RunStarted | Step | Head | SnapshotTaken
+AnyRow = RunStarted | Step | ActsStarted | ActRecorded | WatchStarted | Watched | Head | SnapshotTaken
 
 _decoder: Final = msgspec.json.Decoder(AnyRow)
 _head_decoder: Final = msgspec.json.Decoder(Head)
@@ -118,7 +120,7 @@ def decode_row(seq: int, body: bytes) -> AnyRow:
 
 
 def decode_record(seq: int, body: bytes) -> Record | None:
-    """The record in a row, or None where the row is a head or a snapshot mark."""
+    """The record in a row, or None where the row is a head or a snapshot mark, or belongs to a journal of acts or of a guard."""
     value = decode_row(seq, body)
     return value if isinstance(value, RunStarted | Step) else None
 

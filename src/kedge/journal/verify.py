@@ -13,9 +13,11 @@ from typing import Final
 import msgspec
 
 from kedge.domain.record import RunStarted
+from kedge.journal.acts import ActsStarted
 from kedge.journal.findings import Finding, FindingKind, VerifyReport
 from kedge.journal.links import LinkWalk
 from kedge.journal.rows import Head, Row, SnapshotTaken, Verifier, decode_head
+from kedge.journal.watch import WatchStarted
 
 FINDINGS_MAX: Final = 1_000
 """A file that is broken all over is not listed row by row; a last finding says how many more there are."""
@@ -26,6 +28,9 @@ class _Outline(msgspec.Struct, gc=False):
     seq: int | None = None
 
 
+_NUMBERED: Final = frozenset({"step", "acted", "watched"})
+_STARTS: Final = frozenset({"run_started", "acts_started", "watch_started"})
+_start: Final = msgspec.json.Decoder(RunStarted | ActsStarted | WatchStarted).decode
 _outline: Final = msgspec.json.Decoder(_Outline).decode
 _Unreadable: Final = (msgspec.DecodeError, UnicodeDecodeError)
 
@@ -93,13 +98,13 @@ class _Audit:
             if linked:
                 self._find(seq, FindingKind.UNDECODABLE, f"row {seq} is signed but cannot be read: {error}")
         kind = outline.type
-        if kind == "step":
+        if kind in _NUMBERED:
             self._step(seq, outline.seq, linked)
         elif kind == "head":
             self._head(row, previous, linked)
         elif kind:
             self._other(seq, kind, body, linked)
-        if seq == 0 and kind != "run_started" and linked:
+        if seq == 0 and kind not in _STARTS and linked:
             self._find(0, FindingKind.START, "row 0 is not the start of a run")
         if not linked:
             self._records_sure = self._heads_sure = False
@@ -121,8 +126,8 @@ class _Audit:
 
     def _other(self, seq: int, kind: str, body: bytes, linked: bool) -> None:
         try:
-            if kind == "run_started":
-                self._run_started(seq, body, linked)
+            if kind in _STARTS:
+                self._started(seq, body, linked)
             else:
                 mark = msgspec.json.decode(body, type=SnapshotTaken)
                 self._snapshots[mark.seq_of] = mark.sha256
@@ -130,12 +135,12 @@ class _Audit:
             if linked:
                 self._find(seq, FindingKind.UNDECODABLE, f"row {seq} ({kind}) cannot be read: {error}")
 
-    def _run_started(self, seq: int, body: bytes, linked: bool) -> None:
+    def _started(self, seq: int, body: bytes, linked: bool) -> None:
         self._records += 1
         if seq and linked:
             self._find(seq, FindingKind.START, f"row {seq} starts a run again")
         elif not seq:
-            self._run_id = msgspec.json.decode(body, type=RunStarted).run_id
+            self._run_id = _start(body).run_id
 
     def _head(self, row: Row, previous: bytes, linked: bool) -> None:
         seq, _, body = row

@@ -10,15 +10,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import msgspec
+
 from kedge.domain.canonical import GENESIS, chain_hash, digest, encode
 from kedge.domain.errors import Conflict, InvalidInput, RecordingFailed
 from kedge.domain.events import BarClosed, Event
 from kedge.domain.outputs import Output
+from kedge.domain.people import Act
 from kedge.domain.ports import Clock
 from kedge.domain.record import RunStarted, Step
+from kedge.journal.acts import ActRecorded, ActsStarted, act_bytes
 from kedge.journal.mentions import Mention, mentions, telling_step
 from kedge.journal.redaction import FREE_TEXT, Redactor
 from kedge.journal.rows import Head, Row, Signer, Snapshot, SnapshotTaken, sign_head
+from kedge.journal.watch import Watched, WatchStarted, watched_content
 
 _NOT_STARTED = "it has not been started"
 
@@ -115,18 +120,20 @@ class ChainedJournal(ABC):
         InvalidInput
             A float in `settings`: canonical bytes hold integers and text only.
         """
-        if self._tail.next_seq:
-            raise Conflict(
-                f"the journal already holds run {self.run_id!r}", why="a journal records one run", fix="continue it, or name another file"
-            )
-        if self._refusal != _NOT_STARTED:
-            self._refuse()
+        self._refuse_second_start()
         _refuse_floats(run_started.settings, "settings")
         clean = self._redactor.run_started(run_started)
-        self._tail = self._tail._replace(run_id=clean.run_id)
-        self._refusal = ""
-        self._pending.append(encode(clean))
-        self._close_group()
+        self._begin(clean.run_id, encode(clean))
+
+    def start_acts(self, started: ActsStarted) -> None:
+        """Write the first record of a journal of acts. Durable on return; Conflict where there is a first record."""
+        self._refuse_second_start()
+        self._begin(started.run_id, encode(started))
+
+    def start_watch(self, started: WatchStarted) -> None:
+        """Write the first record of a guard's journal. Durable on return; Conflict where there is a first record."""
+        self._refuse_second_start()
+        self._begin(started.run_id, encode(started))
 
     def keep(self, blobs: Mapping[str, bytes]) -> None:
         """Hold content-addressed bytes that the next commit's outputs name: in the file with that step, or not at all.
@@ -177,6 +184,44 @@ class ChainedJournal(ABC):
         if len(pending) >= self._group_size:
             self._close_group()
 
+    def commit_act(self, act: Act, recorded_wall_ns: int) -> None:
+        """Record one act. Durable on return with `group_size` 1, else with its group.
+
+        Raises
+        ------
+        RecordingFailed
+            The store could not take the group, now or before.
+        InvalidInput
+            The act has no canonical bytes, or the journal was not started.
+        """
+        if self._refusal:
+            self._refuse()
+        act_bytes(act)
+        recorded = ActRecorded(seq=self.count, recorded_wall_ns=recorded_wall_ns, act=self._redactor.act(act))
+        self._pending.append(encode(recorded))
+        self._ids += mentions(recorded)
+        if len(self._pending) >= self._group_size:
+            self._close_group()
+
+    def commit_watched(self, record: msgspec.Struct, recorded_wall_ns: int) -> None:
+        """Record one thing that a guard saw or did. Durable on return with `group_size` 1, else with its group.
+
+        Raises
+        ------
+        RecordingFailed
+            The store could not take the group, now or before.
+        InvalidInput
+            The record has no canonical bytes, or the journal was not started.
+        """
+        if self._refusal:
+            self._refuse()
+        kind, content = watched_content(record)
+        watched = Watched(seq=self.count, recorded_wall_ns=recorded_wall_ns, kind=kind, content=self._redactor.watched(content))
+        self._pending.append(encode(watched))
+        self._ids += mentions(watched)
+        if len(self._pending) >= self._group_size:
+            self._close_group()
+
     def flush(self) -> None:
         """Close the open group: everything committed so far is durable on return."""
         if self._pending:
@@ -194,6 +239,20 @@ class ChainedJournal(ABC):
             raise InvalidInput(f"snapshot of record {seq}", why="there is one already", fix="take the next one after another step")
         self._close_group(Snapshot(seq, digest(body), body))
         self._last_snapshot = seq
+
+    def _refuse_second_start(self) -> None:
+        if self._tail.next_seq:
+            raise Conflict(
+                f"the journal already holds run {self.run_id!r}", why="a journal records one run", fix="continue it, or name another file"
+            )
+        if self._refusal != _NOT_STARTED:
+            self._refuse()
+
+    def _begin(self, run_id: str, body: bytes) -> None:
+        self._tail = self._tail._replace(run_id=run_id)
+        self._refusal = ""
+        self._pending.append(body)
+        self._close_group()
 
     def _close_group(self, snapshot: Snapshot | None = None) -> None:
         bodies = self._redactor.scrub(self._pending)

@@ -8,7 +8,7 @@ from typing import Final
 from kedge.domain.canonical import digest
 from kedge.domain.errors import IntegrityError
 from kedge.domain.record import Step
-from kedge.journal import Finding, FindingKind, Row, blobs_named, mentions, telling_step
+from kedge.journal import ActRecorded, Finding, FindingKind, Row, Watched, blobs_named, mentions, telling_step
 from kedge.storage.journal_tables import Beside
 
 FINDINGS_MAX: Final = 100
@@ -57,7 +57,7 @@ class BesideCheck:
             found.append(Finding(None, FindingKind.UNREADABLE, f"blobs and index: {self._broken}"))
         return found
 
-    def _blobs(self, seq: int, step: Step) -> None:
+    def _blobs(self, seq: int, step: Step | ActRecorded | Watched) -> None:
         for sha256 in blobs_named(step):
             name = _name(sha256)
             if name in self._named:
@@ -69,7 +69,7 @@ class BesideCheck:
             elif not isinstance(body, bytes) or digest(body) != sha256:
                 self._find(seq, FindingKind.BLOB, f"blob {sha256[:16]}, which row {seq} names, was changed")
 
-    def _ids(self, seq: int, step: Step) -> None:
+    def _ids(self, seq: int, step: Step | ActRecorded | Watched) -> None:
         if not self._beside.is_there:
             return
         for one in set(mentions(step)):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kedge.domain.errors import Conflict, IntegrityError, KedgeError
+from kedge.storage.sqlite_files import is_busy
 
 
 @contextmanager
@@ -22,6 +23,6 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 
 def as_kedge_error(path: Path, error: Exception) -> KedgeError:
     """The error that names the journal and the reaction."""
-    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if is_busy(error):
         return Conflict(f"journal {path} is busy", why=str(error), fix="wait until the other process is done")
     return IntegrityError(f"journal {path} cannot be read", why=str(error), fix="keep the file as evidence, restore a backup")

@@ -13,7 +13,18 @@ from types import TracebackType
 from kedge.domain.canonical import GENESIS, chain_hash, digest
 from kedge.domain.errors import IntegrityError, KedgeError, NotFound
 from kedge.domain.record import Record, RunStarted, Step
-from kedge.journal import Head, Row, Snapshot, SnapshotTaken, decode_record, decode_row, mentions, telling_step
+from kedge.journal import (
+    ActRecorded,
+    Head,
+    Row,
+    Snapshot,
+    SnapshotTaken,
+    Watched,
+    decode_record,
+    decode_row,
+    mentions,
+    telling_step,
+)
 from kedge.storage.journal_errors import sqlite_errors
 from kedge.storage.journal_files import seal_path
 from kedge.storage.journal_tables import Beside
@@ -26,7 +37,7 @@ PAGE_ROWS = 4_096
 
 
 class SqliteJournalReader:
-    """Read-only view of a journal.
+    """Read-only view of a journal, for the thread that made it, or with `any_thread` for one thread at a time.
 
     Attributes
     ----------
@@ -41,12 +52,12 @@ class SqliteJournalReader:
         The file is no Kedge journal, or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, any_thread: bool = False) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise NotFound(f"no journal {self.path}", why="there is no such file", fix="name the file that the run printed")
         with sqlite_errors(self.path):
-            self._db = _connect(self.path)
+            self._db = _connect(self.path, any_thread=any_thread)
         try:
             with sqlite_errors(self.path):
                 check_layout(self._db, self.path)
@@ -250,7 +261,7 @@ class SqliteJournalReader:
             if isinstance(value, Head):
                 return value.count
             if not isinstance(value, SnapshotTaken):
-                return value.seq if isinstance(value, Step) else 0
+                return value.seq if isinstance(value, Step | ActRecorded | Watched) else 0
         return 2**63 - 1
 
 
@@ -267,9 +278,9 @@ def check_layout(db: sqlite3.Connection, path: Path) -> None:
     db.execute("SELECT seq, sha256, body FROM snapshots LIMIT 1").fetchone()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, *, any_thread: bool) -> sqlite3.Connection:
     # a sealed file is complete: a log slipped in beside it must not be read
     mode = "immutable=1" if seal_path(path).exists() else "mode=ro"
-    db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=5.0)
+    db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=5.0, check_same_thread=not any_thread)
     db.text_factory = bytearray
     return db

@@ -21,6 +21,7 @@ from kedge.storage.journal_head import HeadFile, check_fits
 from kedge.storage.journal_reader import APPLICATION_ID, check_layout
 from kedge.storage.journal_tables import BESIDE_SCHEMA, ROWS_SCHEMA, add_tables, has_tables, put_beside
 from kedge.storage.journal_tail import read_tail
+from kedge.storage.sqlite_files import is_busy
 
 _SCHEMA = (f"PRAGMA application_id = {APPLICATION_ID}", *ROWS_SCHEMA, *BESIDE_SCHEMA)
 _WAL_PAGES = 512
@@ -35,6 +36,8 @@ class SqliteJournal(ChainedJournal):
         The file; its folder must exist.
     signer, source, group_size, redactor, clock
         See `ChainedJournal`.
+    any_thread : bool
+        Whether other threads than this one may call; the caller sees to it that they do so one at a time.
 
     Attributes
     ----------
@@ -60,6 +63,7 @@ class SqliteJournal(ChainedJournal):
         group_size: int = 1,
         redactor: Redactor | None = None,
         clock: Clock | None = None,
+        any_thread: bool = False,
     ) -> None:
         super().__init__(signer=signer, source=source, group_size=group_size, redactor=redactor, clock=clock)
         self.path = Path(path)
@@ -73,7 +77,7 @@ class SqliteJournal(ChainedJournal):
             )
         self._lock = WriterLock(self.path)
         try:
-            self._db = _open(self.path)
+            self._db = _open(self.path, any_thread=any_thread)
             try:
                 self._continue()
             except BaseException:
@@ -192,9 +196,9 @@ class SqliteJournal(ChainedJournal):
             raise _failed(self.path, error) from None
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, *, any_thread: bool) -> sqlite3.Connection:
     try:
-        db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=not any_thread)
     except sqlite3.Error as error:
         raise _failed(path, error) from None
     try:
@@ -228,8 +232,6 @@ def _configure(db: sqlite3.Connection) -> None:
 
 
 def _failed(path: Path, error: Exception) -> RecordingFailed:
-    return RecordingFailed(
-        f"cannot write {path}",
-        why=str(error),
-        fix="free disk space or mend the disk, then open the journal again; what was written before is intact",
-    )
+    mend = "end whoever holds the file" if is_busy(error) else "free disk space or mend the disk"
+    fix = f"{mend}, then open the journal again; what was written before is intact"
+    return RecordingFailed(f"cannot write {path}", why=str(error), fix=fix)

@@ -95,7 +95,9 @@ def load_or_create_key(folder: Path) -> SigningKey:
     key = _load(path)
     public = folder / PUBLIC_FILE
     if not public.exists() or public.read_text().strip() != key.public.text:
-        public.write_text(key.public.text + "\n")
+        draft = _draft_of(public)
+        draft.write_text(key.public.text + "\n")
+        draft.replace(public)  # somebody may be reading it
     return key
 
 
@@ -108,13 +110,18 @@ def load_public_key(folder: Path) -> PublicKey:
         raise NotFound(f"no public key {path}", why="no journal was signed here yet", fix="name the folder or the public key") from None
 
 
+def _draft_of(path: Path) -> Path:
+    """A name that nobody else has: neither another thread, nor a process of the same number that died here before."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+
+
 def _create(folder: Path, path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    draft = folder / f".{KEY_FILE}.{os.getpid()}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _draft_of(path)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
             file.write(pem)

@@ -83,6 +83,11 @@ def broken(folder: Path, why: str) -> IntegrityError:
     )
 
 
+def in_use(folder: Path, why: str) -> Conflict:
+    """The error of a store that somebody else has held for too long."""
+    return Conflict(f"MLflow's store in {folder} is in use", why=why, fix="wait for whoever writes to it, then run it again")
+
+
 def _failure(folder: Path, error: Exception) -> KedgeError:
     why = " ".join(str(error).split())[:300]
     if isinstance(error, OSError) or any(words in why for words in _UNWRITABLE):
@@ -92,7 +97,7 @@ def _failure(folder: Path, error: Exception) -> KedgeError:
             fix="free space or mend its permissions, then run it again: what was kept before is found",
         )
     if _BUSY in why:
-        return Conflict(f"MLflow's store in {folder} is in use", why=why, fix="wait for whoever writes to it, then run it again")
+        return in_use(folder, why)
     return broken(folder, why)
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
-from kedge.storage.mlflow_client import broken
+from kedge.storage.mlflow_client import broken, in_use
 from kedge.storage.model_names import parse_reference
 from kedge.storage.model_registry import MODEL_TAG, MlflowRegistry, unknown_alias, unknown_name, unknown_version
 from kedge.storage.model_store import Registered
 from kedge.storage.registry_state import open_store
+from kedge.storage.sqlite_files import is_busy
 
 SCHEMA: Final = "dc11669786a5"
 """The tables of MLflow 3.17, as its migrations number them."""
@@ -63,7 +64,7 @@ class RegistryReader(MlflowRegistry):
                 if database.execute(_SCHEMA).fetchall() == [(SCHEMA,)]:
                     return ask(database)
         except sqlite3.Error as error:
-            raise broken(self.folder, str(error)) from None
+            raise (in_use if is_busy(error) else broken)(self.folder, str(error)) from None
         return otherwise()
 
 

@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from kedge.storage.sqlite_files import is_busy
+
 STORE_FILE: Final = "mlflow.db"
 LOCK_FILE: Final = "writing.lock"
 TABLES: Final = ("alembic_version", "registered_models", "model_versions", "registered_model_aliases")
@@ -27,7 +29,7 @@ def store_state(folder: Path) -> StoreState:
             for table in TABLES:
                 database.execute(f"SELECT count(*) FROM {table}").fetchone()
     except sqlite3.Error as error:
-        return "ok" if "locked" in str(error) else "unreadable"
+        return "ok" if is_busy(error) else "unreadable"
     return "ok"
 
 

@@ -45,6 +45,11 @@ def test_stops_and_quotes_have_no_id(event: events.Event) -> None:
     assert list(mentions(Step(seq=1, source="test", event=event, outputs=(wanted,)))) == []
 
 
+def test_a_run_is_found_where_another_one_took_over_from_it() -> None:
+    step = Step(seq=1, source="test", event=events.AccountInherited(T0, "paper-1", 7, "ab"))
+    assert list(mentions(step)) == [Mention("paper-1", "inherited", 1)]
+
+
 def test_every_event_and_output_that_names_an_order_is_mentioned() -> None:
     """A new kind that carries an order's id has to be found by it."""
     told = {type(event) for event, _ in OF_ORDERS} | {

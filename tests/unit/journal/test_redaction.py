@@ -22,6 +22,9 @@ IDS_AND_CODES = {
     "venue_order_id",
     "code",
     "fill_id",
+    "from_run",
+    "from_hash",
+    "risk_state",
     "funding_id",
     "cash_id",
     "command_id",
@@ -36,6 +39,12 @@ IDS_AND_CODES = {
     "veto",
     "strategy",
     "limits_version",
+    "version",
+    "approval_id",
+    "requester",
+    "approver",
+    "bound_by",
+    "severity",
     "state",
 }
 
@@ -99,6 +108,11 @@ def test_settings_are_blanked_by_name_and_by_value_at_any_depth():
         "lookback": 20,
         REDACTED: REDACTED,
     }
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, "eyJ-" * 5_000, "a." * 50_000, "secret " * 20_000, "a://" * 20_000, "Aa-" * 50_000])
+def test_long_texts_are_looked_through_once_and_left_as_they_are(text):
+    assert Redactor().text(text) == text
 
 
 def test_a_secret_inside_another_leaves_nothing_behind():

@@ -348,6 +348,20 @@ def test_a_journal_that_is_being_read_cannot_be_sealed(tmp_path, reopen, run_sta
     assert lock_path(path).read_bytes() == b""
 
 
+def test_a_file_that_somebody_else_holds_is_not_called_a_full_disk(tmp_path, reopen, run_started):
+    path = tmp_path / "run.journal"
+    journal = reopen(path)
+    journal._db.execute("PRAGMA busy_timeout = 20")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RecordingFailed, match="database is locked") as told:
+        journal.start(run_started)
+    other.close()
+    assert told.value.fix.startswith("end whoever holds the file, then open the journal again")
+    with pytest.raises(RecordingFailed):
+        journal.close()
+
+
 def test_a_journal_that_could_not_start_takes_nothing(tmp_path, reopen, run_started):
     (tmp_path / "run.journal.head.tmp").mkdir()
     journal = reopen(tmp_path / "run.journal")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -74,6 +76,28 @@ def test_a_lost_or_changed_public_file_is_written_again(tmp_path):
     (tmp_path / PUBLIC_FILE).unlink()
     with pytest.raises(NotFound, match="no public key"):
         load_public_key(tmp_path)
+
+
+def test_what_a_dead_process_of_the_same_number_left_keeps_no_key_from_being_made(tmp_path):
+    (tmp_path / f".{KEY_FILE}.{os.getpid()}").write_bytes(b"half a key")
+    assert load_or_create_key(tmp_path).key_id == load_or_create_key(tmp_path).key_id
+
+
+def test_a_public_key_that_is_being_written_is_not_seen_in_half(tmp_path, monkeypatch):
+    key = load_or_create_key(tmp_path)
+    (tmp_path / PUBLIC_FILE).write_text("an older one")
+    seen, write = [], Path.write_text
+
+    def slowly(path, content):
+        write(path, content[:9])
+        seen.append((tmp_path / PUBLIC_FILE).read_text())
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    load_or_create_key(tmp_path)
+    assert seen == ["an older one"]
+    assert load_public_key(tmp_path).text == key.public.text
+    assert sorted(path.name for path in tmp_path.iterdir()) == [KEY_FILE, PUBLIC_FILE]
 
 
 @pytest.mark.parametrize("text", ["", "ed25519:", "ed25519:00", "rsa:" + "0" * 64, "ed25519:" + "g" * 64])

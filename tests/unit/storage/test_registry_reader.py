@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from kedge.domain.errors import Conflict, IntegrityError, InvalidInput, KedgeError, NotFound, RecordingFailed
+from kedge.storage import registry_state
 from kedge.storage.mlflow_client import speaking
 from kedge.storage.model_registry import MlflowRegistry
 from kedge.storage.registry_reader import RegistryReader
-from kedge.storage.registry_state import sole_writer
+from kedge.storage.registry_state import STORE_FILE, sole_writer, store_state
 
 from .models import a_log
 
@@ -107,6 +108,16 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, filled: MlflowRegistry) 
         database.commit()
     with pytest.raises(IntegrityError, match="no such table: model_version_tags"):
         reader.resolve("read/1")
+
+
+def test_a_store_that_somebody_holds_for_long_is_in_use_and_not_broken(filled: MlflowRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_state, "TIMEOUT_S", 0.0)
+    with closing(sqlite3.connect(filled.folder / STORE_FILE, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Conflict, match="is in use"):
+            RegistryReader(filled.folder).names()
+        assert store_state(filled.folder) == "ok"
+    assert RegistryReader(filled.folder).names() == filled.names()
 
 
 def test_two_do_not_write_at_once(tmp_path: Path) -> None:
