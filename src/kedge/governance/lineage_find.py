@@ -15,8 +15,8 @@ MODEL_STRATEGY: Final = "model"
 
 FLATTEN: Final = "FLATTEN"
 """Reason of decisions that a person's command took."""
-BY_ENGINE: Final = frozenset({"STOP_UNCONFIRMED", "STOP_FIRED", "LIQUIDATED", "DELEVERAGED"})
-"""Reasons of decisions to be flat that no strategy took: a position stood without its stop, or the venue ended it by itself."""
+BY_ENGINE: Final = frozenset({"STOP_UNCONFIRMED", "STOP_FIRED", "LIQUIDATED", "DELEVERAGED", "RESIZED"})
+"""Reasons of decisions that no strategy took: a position stood without its stop, the venue ended it by itself, or it outgrew a cap."""
 NOT_FINITE: Final = "NOT_FINITE"
 """A model whose answer is no number: nothing was predicted, and the decision says so."""
 

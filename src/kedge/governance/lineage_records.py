@@ -29,6 +29,7 @@ from kedge.governance.lineage_words import (
     signed_percent_text,
     span_text,
 )
+from kedge.risk.limits import version_of
 
 Facts = dict[str, str]
 
@@ -100,6 +101,8 @@ def decision_node(step: Step, decided: Decided, spec: Instrument, *, compliance_
         "instrument": decided.instrument,
         "strategy": decided.strategy,
         "exposure": wanted,
+        "allowed": "" if decided.allowed_e8 is None else f"{signed_percent_text(decided.allowed_e8)} of equity",
+        "bound by": decided.bound_by,
         "target position": qty_text(spec, decided.target_lots),
         "mark": price_text(spec, decided.mark_ticks),
         "mid": "" if decided.mid2_ticks is None else mid_text(spec, decided.mid2_ticks),
@@ -176,7 +179,7 @@ def _limits_facts(version: str, settings: Mapping[str, Any]) -> Facts:
     limits = settings.get("engine", {}).get("limits")
     if limits is None:
         return {"limits version": version}
-    told = "these, in its first record" if content_hash(limits)[:16] == version else "others than these"
+    told = "these, in its first record" if version_of(limits) == version else "others than these"
     return {"limits version": version, "limits of the run": told}
 
 

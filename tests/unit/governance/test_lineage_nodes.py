@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from kedge.domain.canonical import content_hash
 from kedge.domain.events import Event, OrderAccepted, OrderCanceled, OrderProvenAbsent, OrderRejected, OrderUnanswered
 from kedge.domain.outputs import CancelSent, Output
 from kedge.governance import lineage_find as find
@@ -23,7 +22,7 @@ from ..services.lineage_world import a_model, a_training, hand_started
 from .records import decided, fill, intent, last_bar, liquidation, predicted, refused, sent, step
 
 SPEC = instrument()
-LIMITS = content_hash(Limits())[:16]
+LIMITS = Limits().version
 SETTINGS: dict[str, Any] = {"engine": {"limits": {name: getattr(Limits(), name) for name in Limits.__struct_fields__}}}
 
 
@@ -130,6 +129,9 @@ def test_a_decision_shows_target_and_veto_with_figures() -> None:
     assert (node.facts["confidence"], node.facts["horizon"], node.facts["compliance id"]) == ("61 %", "4 min", "c1")
     assert "mid" not in node.facts
     assert records.decision_node(step(1), decided(mid2_ticks=2_001), SPEC, compliance_id="c1").facts["mid"] == "100.05 USDT"
+    cut = records.decision_node(step(1), decided(allowed_e8=8_000_000, bound_by="trade-risk"), SPEC, compliance_id="c1").facts
+    assert (cut["exposure"], cut["allowed"], cut["bound by"]) == ("+10 % of equity", "+8 % of equity", "trade-risk")
+    assert not {"allowed", "bound by"} & set(node.facts)
     vetoed = decided(code="CONFIDENCE_LOW", observed="0.5100", limit="0.5500", confidence_e8=None, expected_return_e8=None, horizon_ns=None)
     node = records.decision_node(step(1), vetoed, SPEC, compliance_id="c1")
     assert node.title == "vetoed, CONFIDENCE_LOW: 0.5100, limit 0.5500"

@@ -8,7 +8,7 @@ import pytest
 
 from kedge.domain.orders import FillCause, Side
 from kedge.domain.outputs import StopWanted
-from kedge.engine import fold_orders, stops
+from kedge.engine import fold_orders, sizing
 from kedge.governance import lineage_find, orphans
 from kedge.governance.lineage import NodeKind
 from kedge.governance.orphans import OrphanReport, OrphanWatch
@@ -139,6 +139,6 @@ def test_all_orphans_are_counted_and_the_first_are_named(monkeypatch: pytest.Mon
 
 
 def test_the_words_that_excuse_a_missing_prediction_are_those_that_are_recorded() -> None:
-    assert {stops.STOP_UNCONFIRMED, *fold_orders.VENUE_ACTED.values()} == lineage_find.BY_ENGINE
+    assert {states.STOP_UNCONFIRMED, sizing.RESIZED, *fold_orders.VENUE_ACTED.values()} == lineage_find.BY_ENGINE
     words = (lineage_find.FLATTEN, lineage_find.MODEL_STRATEGY, lineage_find.NOT_FINITE)
     assert words == (states.FLATTEN, model.MODEL, base.NOT_FINITE)
