@@ -11,7 +11,16 @@ import platformdirs
 CONFIG_NAME = "kedge.yaml"
 PREFIX: Final = "KEDGE_"
 CONFIG_VARIABLE: Final = "KEDGE_CONFIG"
-NOT_SETTINGS: Final = ("KEDGE_CACHE_DIR", CONFIG_VARIABLE, "KEDGE_TEST_DATA", "KEDGE_HYPOTHESIS_PROFILE", "KEDGE_KILL_AT", "KEDGE_GIT_SHA")
+NOT_SETTINGS: Final = (
+    "KEDGE_CACHE_DIR",
+    CONFIG_VARIABLE,
+    "KEDGE_TEST_DATA",
+    "KEDGE_HYPOTHESIS_PROFILE",
+    "KEDGE_KILL_AT",
+    "KEDGE_GIT_SHA",
+    "KEDGE_TOKEN",
+    "KEDGE_SERVER",
+)
 """Variables with our prefix that are no configuration keys."""
 
 

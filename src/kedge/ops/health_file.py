@@ -21,6 +21,7 @@ STALE_AFTER_S: Final = 5.0
 EXCHANGE: Final = "exchange"
 TRADER: Final = "trader"
 SERVER: Final = "server"
+GUARD: Final = "guard"
 SUPERVISOR: Final = "supervisor"
 
 

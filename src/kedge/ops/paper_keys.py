@@ -1,15 +1,18 @@
 """The keys of paper accounts: made once, kept in `<state>/paper/keys.json`, readable by their owner only, never shown.
 
-Rules: exchange and trader read the same file, so that nobody types a secret; a file that is damaged or open to others is refused,
-never replaced, because a run may still depend on it.
+Rules: exchange, trader and guard read the same file, so that nobody types a secret; trader and guard have a key each, on one account; a
+file that is damaged or open to others is refused, never replaced, because a run may still depend on it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +24,12 @@ from kedge.domain.units import E8
 FOLDER: Final = "paper"
 FILE: Final = "keys.json"
 TRADER: Final = "trader"
+GUARD: Final = "guard"
+NAMES: Final = (TRADER, GUARD)
 ACCOUNT: Final = "10000001"
 """The paper account's number at the exchange; its user id there."""
 PERMISSIONS: Final = ("ContractTrade.Order", "ContractTrade.Position")
-"""What a trader needs; every key may read its own wallet, and none of these may move money."""
+"""What a trader and a guard need; every key may read its own wallet, and none of these may move money."""
 WALLET_E8: Final = 100_000 * E8
 
 
@@ -57,7 +62,9 @@ def paper_keys_file(state_folder: Path) -> Path:
 
 
 def load_or_create_paper_keys(state_folder: Path) -> list[PaperKey]:
-    """The paper keys of a state folder, made on first use: one for the trader.
+    """The paper keys of a state folder, made on first use: one for the trader, one for the guard of the same account.
+
+    A file of before there was a guard gets its key.
 
     Raises
     ------
@@ -66,8 +73,31 @@ def load_or_create_paper_keys(state_folder: Path) -> list[PaperKey]:
     """
     path = paper_keys_file(state_folder)
     if not path.exists():
-        _create(path)
-    return _load(path)
+        _create(path, [_made(name) for name in NAMES])
+    keys = _load(path)
+    if _lacks_guard(keys):
+        with _alone(path.parent):  # else each of the processes that start together would go by a key of its own
+            keys = _load(path)
+            if _lacks_guard(keys):
+                keys = [*keys, _made(GUARD, next(key for key in keys if key.name == TRADER))]
+                _replace(path, keys)
+    return keys
+
+
+def _lacks_guard(keys: list[PaperKey]) -> bool:
+    """Whether the file is one of before there was a guard."""
+    names = {key.name for key in keys}
+    return TRADER in names and GUARD not in names
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def paper_key(state_folder: Path, name: str = TRADER) -> PaperKey:
@@ -86,22 +116,41 @@ def paper_key(state_folder: Path, name: str = TRADER) -> PaperKey:
     raise InvalidConfig(f"no paper key {name!r}", why=f"{paper_keys_file(state_folder)} holds {known}", fix="use one of these names")
 
 
-def _create(path: Path) -> None:
+def _made(name: str, beside: PaperKey | None = None) -> PaperKey:
+    """A new key, on the account of the one beside it."""
+    return PaperKey(
+        name=name,
+        api_key=secrets.token_hex(9),
+        api_secret=secrets.token_hex(18),
+        account=ACCOUNT if beside is None else beside.account,
+        wallet_e8=WALLET_E8 if beside is None else beside.wallet_e8,
+        created_ns=time.time_ns(),
+    )
+
+
+def _create(path: Path, keys: list[PaperKey]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = PaperKey(name=TRADER, api_key=secrets.token_hex(9), api_secret=secrets.token_hex(18), account=ACCOUNT, created_ns=time.time_ns())
-    draft = path.parent / f".{FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    draft = _draft(path, keys)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(_File(_SCHEMA, [key])), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
         # a link fails where another process was faster, and then its keys are the keys
         os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
+
+
+def _replace(path: Path, keys: list[PaperKey]) -> None:
+    _draft(path, keys).replace(path)
+
+
+def _draft(path: Path, keys: list[PaperKey]) -> Path:
+    draft = path.parent / f".{FILE}.{os.getpid()}.{secrets.token_hex(4)}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(_File(_SCHEMA, keys)), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def _load(path: Path) -> list[PaperKey]:

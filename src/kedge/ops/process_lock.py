@@ -15,8 +15,9 @@ from typing import Self
 from kedge.domain.errors import Conflict
 
 PID_DIGITS_MAX = 20
-PATIENCE_S = 0.2
-"""Who asks for the holder takes the lock for an instant; whoever wants it tries again for this long."""
+TRIES_HELD, TRIES_ASKED = 21, 500
+"""How often to try for a lock that somebody holds, and for one that others only ask about, for which they take it for an instant each.
+Counted, not timed: a machine that stands still would use up any time without a second try."""
 RETRY_S = 0.01
 
 
@@ -63,16 +64,25 @@ class ProcessLock:
 
 def _taken(descriptor: int) -> bool:
     """Take the lock; False when somebody keeps it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(RETRY_S)
+    held = asked = 0
+    while not _locks(descriptor, fcntl.LOCK_EX):
+        if _locks(descriptor, fcntl.LOCK_SH):  # so nobody holds it
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            asked += 1
         else:
-            return True
+            held += 1
+        if held == TRIES_HELD or asked == TRIES_ASKED:
+            return False
+        time.sleep(RETRY_S)
+    return True
+
+
+def _locks(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def holder_of(path: Path) -> int | None:

@@ -31,6 +31,9 @@ def _decimal(value: object) -> Decimal:
 
 Number = Annotated[Decimal, BeforeValidator(_decimal), Field(max_digits=28, decimal_places=8)]
 Fraction = Annotated[Number, Field(gt=0, le=1)]
+FractionOrNone = Annotated[Number, Field(ge=0, le=1)]
+Sigmas = Annotated[Number, Field(ge=0, le=100, decimal_places=2)]
+RestrictedName = Annotated[str, Field(pattern=r"^[0-9A-Za-z_.:-]{1,64}$")]
 Seconds = Annotated[Number, Field(gt=0, le=604_800)]
 Rate = Annotated[Number, Field(ge=-1, le=1)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -68,11 +71,20 @@ class Costs(Section):
 
 
 class Limits(Section):
-    """Pre-trade limits, and where the trader itself reduces or halts. Fractions are of flow-adjusted equity."""
+    """Pre-trade limits, and where the trader itself reduces or halts; 0 leaves a row out. Fractions are of flow-adjusted equity."""
 
     RISING_ROWS: ClassVar = (
         ("order_notional_frac_soft", "order_notional_frac_max", "position_notional_frac_max", "gross_leverage_max"),
+        ("position_notional_frac_soft", "position_notional_frac_max"),
+        ("gross_leverage_soft", "gross_leverage_max"),
         ("net_leverage_max", "gross_leverage_max"),
+        ("var99_soft_frac", "var99_max_frac"),
+        ("es975_soft_frac", "es975_max_frac"),
+        ("margin_ratio_soft", "margin_ratio_max"),
+        ("liquidation_distance_min_frac", "liquidation_distance_soft_frac"),
+        ("liquidation_sigmas_min", "liquidation_sigmas_soft"),
+        ("trade_risk_frac_soft", "trade_risk_frac_max"),
+        ("manual_order_frac_soft", "order_notional_frac_max"),
         ("daily_loss_soft_frac", "daily_loss_reduce_frac", "daily_loss_halt_frac"),
         ("drawdown_soft_frac", "drawdown_reduce_frac", "drawdown_halt_frac"),
         ("open_orders_instrument_max", "open_orders_total_max"),
@@ -81,9 +93,13 @@ class Limits(Section):
 
     order_notional_frac_soft: Fraction = Field(Decimal("0.10"), description="notional of one order: alert above")
     order_notional_frac_max: Fraction = Field(Decimal("0.15"), description="notional of one order: refused above")
+    position_notional_frac_soft: FractionOrNone = Field(
+        Decimal("0.20"), description="notional of one instrument, all open orders filled: alert above"
+    )
     position_notional_frac_max: Fraction = Field(
         Decimal("0.25"), description="notional of one instrument, all open orders filled: refused above"
     )
+    gross_leverage_soft: Number = Field(Decimal("1.2"), ge=0, le=100, description="sum of absolute notionals over equity: alert above")
     gross_leverage_max: Number = Field(Decimal("1.5"), gt=0, le=100, description="sum of absolute notionals over equity: refused above")
     net_leverage_max: Number = Field(Decimal("1.5"), gt=0, le=100, description="absolute sum of notionals over equity: refused above")
     daily_loss_soft_frac: Fraction = Field(Decimal("0.01"), description="loss of the UTC day: alert")
@@ -92,6 +108,28 @@ class Limits(Section):
     drawdown_soft_frac: Fraction = Field(Decimal("0.05"), description="drawdown from the high-water mark: alert")
     drawdown_reduce_frac: Fraction = Field(Decimal("0.065"), description="drawdown from the high-water mark: reduce-only")
     drawdown_halt_frac: Fraction = Field(Decimal("0.08"), description="drawdown from the high-water mark: halt")
+    var99_soft_frac: FractionOrNone = Field(Decimal("0.03"), description="one-day VaR at 99 %: alert above")
+    var99_max_frac: FractionOrNone = Field(Decimal("0.035"), description="one-day VaR at 99 %: orders that add risk are refused above")
+    es975_soft_frac: FractionOrNone = Field(Decimal("0.032"), description="one-day expected shortfall at 97.5 %: alert above")
+    es975_max_frac: FractionOrNone = Field(
+        Decimal("0.04"), description="one-day expected shortfall at 97.5 %: orders that add risk are refused above"
+    )
+    margin_ratio_soft: FractionOrNone = Field(Decimal("0.2"), description="maintenance margin over equity: alert above")
+    margin_ratio_max: FractionOrNone = Field(Decimal("0.3"), description="maintenance margin over equity: refused above")
+    liquidation_distance_soft_frac: FractionOrNone = Field(
+        Decimal("0.30"), description="nearer to liquidation than this share of the mark: alert"
+    )
+    liquidation_distance_min_frac: FractionOrNone = Field(
+        Decimal("0.20"), description="nearer to liquidation than this share of the mark: refused"
+    )
+    liquidation_sigmas_soft: Sigmas = Field(
+        Decimal("6"), description="nearer to liquidation than so many daily standard deviations, where that is more: alert"
+    )
+    liquidation_sigmas_min: Sigmas = Field(
+        Decimal("5"), description="nearer to liquidation than so many daily standard deviations, where that is more: refused"
+    )
+    trade_risk_frac_soft: FractionOrNone = Field(Decimal("0.01"), description="loss of a position at its stop: alert above")
+    trade_risk_frac_max: FractionOrNone = Field(Decimal("0.02"), description="loss of a position at its stop: refused above")
     open_orders_instrument_max: Count = Field(20, description="open orders on one instrument")
     open_orders_total_max: Count = Field(100, description="open orders in all")
     orders_per_second_max: Count = Field(7, description="new orders in any second of venue time")
@@ -99,31 +137,65 @@ class Limits(Section):
     messages_per_3s_max: Count = Field(60, description="orders, amendments and cancels in any three seconds: halt above")
     messages_per_fill_max: Count = Field(100, description="messages for each fill: alert above")
     messages_window_min: Count = Field(200, description="messages before messages_per_fill_max is judged")
+    decisions_max: int = Field(
+        30, ge=0, le=100_000, description="decisions that a strategy may act on within decisions_window_s; then it only reduces"
+    )
+    decisions_window_s: int = Field(300, ge=1, le=604_800, description="span of venue time in which decisions are counted")
     duplicate_window_ms: int = Field(
         2_000, ge=1, le=3_600_000, description="a same order of the same decision and slice within this span is a duplicate"
     )
     fat_finger_multiple: Count = Field(20, description="an order this many times the usual size is refused")
     fat_finger_orders_min: Count = Field(10, description="orders before the usual size is known")
     fat_finger_volume_frac: Fraction = Field(Decimal("0.25"), description="an order above this share of a bar's volume is refused")
+    fill_deviation_bps_max: int = Field(
+        50, ge=0, le=10_000, description="mean distance of fills from the mark, on the bad side: orders that add risk are refused above"
+    )
+    fill_deviation_fills_min: Count = Field(20, description="fills before fill_deviation_bps_max is judged")
+    fill_deviation_window_s: int = Field(86_400, ge=1, le=604_800, description="span of venue time in which fills are counted")
+    manual_order_frac_soft: FractionOrNone = Field(
+        Decimal("0.05"), description="notional of an order that a person gives: a second person is needed above"
+    )
+    position_age_max_s: int = Field(
+        120, ge=0, le=86_400, description="books compared with the venue's longer ago: orders that add risk are refused"
+    )
+    quote_gap_max_s: int = Field(60, ge=0, le=86_400, description="best prices lost for longer: orders that add risk are refused")
+    restricted: list[RestrictedName] = Field(
+        default_factory=list, max_length=200, description="instruments, symbols or base currencies that may only be reduced"
+    )
     stale_bars: Number = Field(Decimal("1.5"), gt=0, le=1_000, decimal_places=2, description="a price older than this many bars is stale")
 
     @model_validator(mode="after")
     def _rows_rise(self) -> Self:
+        """An alert level that nobody configured keeps to its limit; every other row has to rise as it is written."""
         for row in self.RISING_ROWS:
-            values = [getattr(self, name) for name in row]
+            self._keep_alerts_within(row)
+            names = [name for name in row if getattr(self, name)]
+            values = [getattr(self, name) for name in names]
             if values != sorted(values):
-                told = ", ".join(f"{name} {value}" for name, value in zip(row, values, strict=True))
+                told = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
                 raise ValueError(f"a row must rise (target <= soft <= hard): {told}")
         return self
 
-    def engine_values(self) -> dict[str, int]:
-        """Plain integers under the names of the risk room's own `Limits`."""
-        values: dict[str, int] = {}
+    def _keep_alerts_within(self, row: tuple[str, ...]) -> None:
+        for low, high in zip(row, row[1:], strict=False):
+            if 0 < getattr(self, high) < getattr(self, low):
+                for name, other in ((low, high), (high, low)):
+                    if "_soft" in name and name not in self.model_fields_set:
+                        self.__dict__[name] = getattr(self, other)
+                        break
+
+    def engine_values(self) -> dict[str, int | tuple[str, ...]]:
+        """Plain values under the names of the risk room's own `Limits`."""
+        values: dict[str, int | tuple[str, ...]] = {}
         for name, value in self:
             if name == "duplicate_window_ms":
                 values["duplicate_window_ns"] = value * NS_PER_MS
-            elif name == "stale_bars":
-                values["stale_bars_e2"] = int(value * 100)
+            elif name.endswith("_s") and isinstance(value, int):
+                values[f"{name.removesuffix('_s')}_ns"] = value * NS_PER_S
+            elif name == "restricted":
+                values[name] = tuple(sorted(set(value)))
+            elif name in ("stale_bars", "liquidation_sigmas_soft", "liquidation_sigmas_min"):
+                values[f"{name}_e2"] = int(value * 100)
             elif isinstance(value, Decimal):
                 kept = name if name.startswith(("order_notional", "position_notional", "fat_finger")) else name.removesuffix("_frac")
                 values[f"{kept}_e8"] = to_e8(value)
@@ -174,6 +246,27 @@ class PositionStops(Section):
     )
 
 
+class Sizing(Section):
+    """Caps on what a strategy may ask for; docs/limits.md tells how they act. Fractions are of equity, of notional where it says so."""
+
+    active: bool = Field(True, description="whether sizes are capped; switching it off is for play money: refused on testnet and live")
+    trade_risk_frac: Annotated[Fraction, Field(le=Decimal("0.02"))] = Field(
+        Decimal("0.02"), description="loss of one trade at its stop, gap and costs included: sizes are cut to it"
+    )
+    book_es_975_frac: Annotated[Fraction, Field(le=Decimal("0.10"))] = Field(
+        Decimal("0.025"), description="expected shortfall of the book, 97.5 %, one day: sizes are cut to it"
+    )
+    leverage_max: Number = Field(Decimal("1.5"), gt=0, le=100, description="notional of one instrument over equity: sizes are cut to it")
+    gap_frac: FractionOrNone = Field(Decimal("0.05"), description="of notional: how far beyond its stop a position is filled in a gap")
+    cost_frac: FractionOrNone = Field(
+        Decimal("0.0015"), description="of notional: fees and slippage of both sides; at least the instrument's taker fee twice"
+    )
+
+    def engine_values(self) -> dict[str, int]:
+        """Plain integers under the names of the risk room's `SizingPolicy`, all but the distance of the stop."""
+        return {f"{name}_e8": to_e8(value) for name, value in self if isinstance(value, Decimal)}
+
+
 class StrategyChoice(Section):
     """Which strategy trades, and its parameters."""
 
@@ -206,6 +299,74 @@ class Demo(Section):
     )
 
 
+Distance = Annotated[Number, Field(ge=0, le=100)]
+
+
+class GuardTriggers(Section):
+    """When the guard brakes by itself; 0 switches a trigger off. Fractions are of flow-adjusted equity."""
+
+    drawdown_halt_frac: Distance = Field(Decimal("0.08"), description="drawdown from the high-water mark: halt")
+    drawdown_flatten_frac: Distance = Field(Decimal("0.10"), description="drawdown from the high-water mark: flatten")
+    var99_flatten_frac: Distance = Field(Decimal("0.05"), description="one-day VaR at 99 %: flatten")
+    day_loss_halt_frac: Distance = Field(Decimal("0.02"), description="loss of the UTC day: halt")
+    day_loss_flatten_frac: Distance = Field(Decimal("0.03"), description="loss of the UTC day: flatten")
+    gross_leverage_reduce: Distance = Field(Decimal("2.0"), description="sum of absolute notionals over equity: reduce-only")
+    position_notional_reduce_frac: Distance = Field(Decimal("0.35"), description="notional of one instrument: reduce-only")
+    margin_ratio_flatten: Distance = Field(Decimal("0.5"), description="maintenance margin over equity: flatten")
+    liquidation_flatten_frac: Distance = Field(Decimal("0.15"), description="nearer to liquidation than this share of the mark: flatten")
+    liquidation_sigmas: Distance = Field(Decimal("4"), description="nearer to liquidation than so many daily sigmas, where more: flatten")
+    heartbeat_cancel_s: int = Field(10, ge=0, le=3_600, description="a trader unheard so long: its orders that add risk are cancelled")
+    heartbeat_halt_s: int = Field(60, ge=0, le=86_400, description="a trader unheard so long with positions: halt")
+    stop_missing_s: int = Field(15, ge=0, le=3_600, description="a position without a stop at the venue so long: reduce-only")
+    books_differ_s: int = Field(10, ge=0, le=3_600, description="a wallet or position that nothing explains so long: halt")
+    clock_halt_ms: int = Field(500, ge=0, le=60_000, description="this machine's clock so far from the venue's: halt")
+    rejects_per_minute: int = Field(10, ge=0, le=10_000, description="more orders than these refused by the venue in a minute: halt")
+    stale_halt_s: int = Field(10, ge=0, le=3_600, description="the venue unread so long with risk on: halt")
+
+    @model_validator(mode="after")
+    def _rows_rise(self) -> Self:
+        for mild, hard in (("drawdown_halt_frac", "drawdown_flatten_frac"), ("day_loss_halt_frac", "day_loss_flatten_frac")):
+            if 0 < getattr(self, hard) < getattr(self, mild):
+                raise ValueError(f"a row must rise (halt <= flatten): {mild} {getattr(self, mild)}, {hard} {getattr(self, hard)}")
+        return self
+
+    def engine_values(self) -> dict[str, int]:
+        """Plain integers under the names of `risk.brake.triggers.TriggerLimits`."""
+        values: dict[str, int] = {}
+        for name, value in self:
+            if name == "liquidation_sigmas":
+                values["liquidation_sigmas_e2"] = int(value * 100)
+            elif isinstance(value, Decimal):
+                values[f"{name.removesuffix('_frac')}_e8"] = to_e8(value)
+            else:
+                values[name] = value
+        return values
+
+
+class GuardSection(Section):
+    """The guard: the emergency brake in a process of its own."""
+
+    port: int = Field(8081, ge=0, le=65_535, description="its own page and door on this machine; 0 takes a free one")
+    participation_frac: Fraction = Field(
+        Decimal("0.25"), description="largest share of the visible depth within the collar that one closing slice takes"
+    )
+    collar_bps: int = Field(
+        0, ge=0, le=5_000, description="how far from the mark a closing slice may trade, in basis points; 0 takes the instrument's own"
+    )
+    triggers: GuardTriggers = Field(default_factory=GuardTriggers, description="when it brakes by itself")
+    drills: bool = Field(True, description="whether `kedge serve` holds the weekly drill of the brake by itself")
+
+
+class Governance(Section):
+    """Who decides."""
+
+    solo_reason: str = Field(
+        "",
+        max_length=300,
+        description="declares that one person works alone here, and why: approvals may then be one's own after 15 minutes, marked SOLO",
+    )
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -221,9 +382,12 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits, description="pre-trade limits")
     execution: Execution = Field(default_factory=Execution, description="how targets become orders")
     stops: PositionStops = Field(default_factory=PositionStops, description="stops of positions at the exchange")
+    sizing: Sizing = Field(default_factory=Sizing, description="caps on what a strategy may ask for")
     strategy: StrategyChoice = Field(default_factory=StrategyChoice, description="what trades")
     journal: JournalSettings = Field(default_factory=JournalSettings, description="how a run is recorded")
     demo: Demo = Field(default_factory=Demo, description="what `kedge up` plays")
+    guard: GuardSection = Field(default_factory=GuardSection, description="the emergency brake")
+    governance: Governance = Field(default_factory=Governance, description="who decides")
     secrets: dict[str, str] = Field(
         default_factory=dict, description="name to reference, env:NAME or file:PATH; values named here never reach journals or output"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from kedge.domain.errors import InvalidInput, NotFound
 
 JOURNAL_NAME = "journal.sqlite"
+INBOX_NAME = "inbox.sqlite"
 RUN_SHOWN = 200
 """Characters of an unknown run's name that are said again."""
 DISK_FREE_MIN_BYTES = 200 * 1024 * 1024
@@ -39,6 +40,11 @@ def refuse_full_disk(folder: Path) -> None:
 def keys_folder(state: Path) -> Path:
     """Where the journal's signing key lives."""
     return state / "keys"
+
+
+def inbox_path(state: Path) -> Path:
+    """Where people leave commands for the trader of this state folder."""
+    return state / INBOX_NAME
 
 
 def data_folder(state: Path) -> Path:

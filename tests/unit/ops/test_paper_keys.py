@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kedge.domain.errors import InvalidConfig
-from kedge.ops.paper_keys import PERMISSIONS, load_or_create_paper_keys, paper_key, paper_keys_file
+from kedge.ops import paper_keys
+from kedge.ops.paper_keys import PERMISSIONS, PaperKey, load_or_create_paper_keys, paper_key, paper_keys_file
 
 
 def test_keys_are_made_on_first_use_and_stay(tmp_path: Path) -> None:
     made = load_or_create_paper_keys(tmp_path)
-    assert [(key.name, key.permissions) for key in made] == [("trader", PERMISSIONS)]
+    assert [(key.name, key.permissions) for key in made] == [("trader", PERMISSIONS), ("guard", PERMISSIONS)]
+    assert made[0].account == made[1].account
+    assert made[0].api_key != made[1].api_key
     assert load_or_create_paper_keys(tmp_path) == made
     assert paper_key(tmp_path) == made[0]
     assert len(made[0].api_key) == 18
@@ -29,7 +35,7 @@ def test_no_key_may_withdraw_or_move_money(tmp_path: Path) -> None:
 
 
 def test_two_state_folders_have_different_keys(tmp_path: Path) -> None:
-    (one,), (other,) = load_or_create_paper_keys(tmp_path / "a"), load_or_create_paper_keys(tmp_path / "b")
+    (one, _), (other, _) = load_or_create_paper_keys(tmp_path / "a"), load_or_create_paper_keys(tmp_path / "b")
     assert one.api_key != other.api_key
     assert one.api_secret != other.api_secret
 
@@ -96,9 +102,56 @@ def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, change: dict[str,
 
 
 def test_a_name_without_a_key_is_refused_and_the_known_ones_are_told(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match="no paper key 'guard'") as refused:
-        paper_key(tmp_path, "guard")
-    assert "trader" in refused.value.why
+    with pytest.raises(InvalidConfig, match="no paper key 'auditor'") as refused:
+        paper_key(tmp_path, "auditor")
+    assert "trader, guard" in refused.value.why
+
+
+def test_a_file_of_before_the_guard_gets_its_key_on_the_same_account_and_keeps_the_trader_s(tmp_path: Path) -> None:
+    trader, _ = load_or_create_paper_keys(tmp_path)
+    path = paper_keys_file(tmp_path)
+    plain = json.loads(path.read_bytes())
+    plain["keys"] = [{**plain["keys"][0], "account": "10000077", "wallet_e8": 5}]
+    path.write_text(json.dumps(plain))
+    path.chmod(0o600)
+    found = load_or_create_paper_keys(tmp_path)
+    assert [key.name for key in found] == ["trader", "guard"]
+    assert (found[0].api_key, found[0].api_secret) == (trader.api_key, trader.api_secret)
+    assert (found[1].account, found[1].wallet_e8) == ("10000077", 5)
+    assert load_or_create_paper_keys(tmp_path) == found
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_processes_that_start_together_go_by_one_guard_s_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_or_create_paper_keys(tmp_path)
+    path = paper_keys_file(tmp_path)
+    plain = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**plain, "keys": plain["keys"][:1]}))
+    made, together, found = paper_keys._made, threading.Barrier(2, timeout=0.3), list[list[PaperKey]]()
+
+    def slowly(*given: Any) -> PaperKey:
+        with suppress(threading.BrokenBarrierError):
+            together.wait()
+        return made(*given)
+
+    monkeypatch.setattr(paper_keys, "_made", slowly)
+    threads = [threading.Thread(target=lambda: found.append(load_or_create_paper_keys(tmp_path))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [load_or_create_paper_keys(tmp_path)] * 2
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_without_a_trader_is_left_as_it_is(tmp_path: Path) -> None:
+    load_or_create_paper_keys(tmp_path)
+    path = paper_keys_file(tmp_path)
+    plain = json.loads(path.read_bytes())
+    plain["keys"] = [{**plain["keys"][0], "name": "mine"}]
+    path.write_text(json.dumps(plain))
+    assert [key.name for key in load_or_create_paper_keys(tmp_path)] == ["mine"]
 
 
 def test_where_another_process_was_faster_its_keys_are_the_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

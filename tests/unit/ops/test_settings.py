@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+from pydantic import ValidationError
+
 from kedge.ops.config import known_keys
 from kedge.ops.settings import Costs, Limits, Settings, json_schema
 from kedge.risk import limits as risk_limits
@@ -9,8 +12,21 @@ from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
 
 
-def test_default_limits_are_those_of_the_risk_room() -> None:
-    assert risk_limits.Limits(**Limits().engine_values()) == risk_limits.Limits()
+def test_default_limits_are_those_of_the_risk_room_with_every_row_switched_on() -> None:
+    configured, bare = risk_limits.Limits.from_plain(Limits().engine_values()), risk_limits.Limits()
+    absent = {name for name in bare.__struct_fields__ if not getattr(bare, name)}
+    assert {name for name in bare.__struct_fields__ if getattr(configured, name) == getattr(bare, name)} >= set(
+        bare.__struct_fields__
+    ) - absent - {"fill_deviation_window_ns"}
+    assert {name for name in absent if not getattr(configured, name)} == {"restricted"}
+    assert risk_limits.Limits.from_plain(Limits(restricted=["XRPUSDT", "DOGE"]).engine_values()).restricted == ("DOGE", "XRPUSDT")
+
+
+def test_an_alert_level_that_nobody_configured_keeps_to_its_limit() -> None:
+    lower = Limits(position_notional_frac_max=Decimal("0.16"), liquidation_sigmas_min=Decimal("9"))
+    assert (lower.position_notional_frac_soft, lower.liquidation_sigmas_soft) == (Decimal("0.16"), Decimal("9"))
+    with pytest.raises(ValidationError, match="a row must rise"):
+        Limits(position_notional_frac_max=Decimal("0.16"), position_notional_frac_soft=Decimal("0.17"))
 
 
 def test_every_limit_of_the_risk_room_can_be_configured() -> None:
