@@ -53,6 +53,10 @@ def cases(draw: st.DrawFn) -> tuple[Any, Situation, Limits, list[int]]:
         open_orders_total=draw(mostly(0, st.integers(90, 110))),
         best_own_bid_ticks=draw(mostly(0, near)),
         best_own_ask_ticks=draw(mostly(0, near)),
+        halt_code=draw(st.sampled_from(("", "FLATTEN", "STOP_UNCONFIRMED", "DRAWDOWN"))),
+        bid_ticks=draw(mostly(0, near)),
+        ask_ticks=draw(st.one_of(st.just(0), near)),
+        quote_age_ns=draw(st.integers(0, 7 * S)),
         instrument=instrument(position_max_lots=40_000, market_qty_max_lots=20_000, order_qty_max_lots=25_000),
     )
     ages = draw(mostly([], st.lists(st.integers(0, 15 * S), max_size=9)))
@@ -112,7 +116,13 @@ def test_no_approved_order_passes_a_limit(case: tuple[Any, Situation, Limits, li
         assert intent.limit_ticks < crossed if intent.side is Side.BUY else intent.limit_ticks > crossed
     assert at.open_orders_instrument < limits.open_orders_instrument_max
     assert at.open_orders_total < limits.open_orders_total_max
-    assert at.mark_age_ns * 100 < at.interval_ns * (limits.stale_bars_e2 + 1)
+    is_way_out = leans_out and intent.reduce_only and not intent.limit_ticks and at.state is RiskState.REDUCE_ONLY
+    is_seen = (
+        is_way_out and at.halt_code in ("FLATTEN", "STOP_UNCONFIRMED") and 0 < at.bid_ticks < at.ask_ticks and at.quote_age_ns <= 5 * S
+    )
+    if is_seen:
+        assert is_smallest_way_out or money(at.ask_ticks, intent.qty_lots) <= of_equity(limits.order_notional_frac_max_e8)
+    assert (min(at.mark_age_ns, at.quote_age_ns) if is_seen else at.mark_age_ns) * 100 < at.interval_ns * (limits.stale_bars_e2 + 1)
     assert sum(age < S for age in ages) < limits.orders_per_second_max
     assert sum(age < 10 * S for age in ages) < limits.orders_per_10s_max
     assert intent.instrument == AAA

@@ -6,43 +6,37 @@ the limit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import itemgetter
 from statistics import median_low
-from typing import Final, NamedTuple
+from typing import Final
 
 from kedge.domain.orders import OrderIntent, OrderKind, Side
 from kedge.domain.units import E8, NS_PER_S, money_text
-from kedge.kernel.limits import reduces, reference_ticks, within_collar, worst_case_lots
+from kedge.kernel.limits import within_collar
+from kedge.risk import gate_account, gate_conduct
+from kedge.risk.gate_facts import Crossing, Facts, Rule, of_equity
 from kedge.risk.gate_state import MESSAGE_WINDOW_NS, GateState, Refusal, Situation, duplicate_key, sent_since
 from kedge.risk.limits import Limits
-from kedge.risk.states import RiskState
+from kedge.risk.states import REPEATED_EXECUTION, RiskState
 
-_NUMBERS = tuple(name for name in Situation._fields if name not in ("state", "halt_code", "instrument"))
-_ORDER_NUMBERS = ("qty_lots", "limit_ticks", "trigger_ticks")
-_SIGNED = frozenset({"ts_ns", "mark_age_ns", "mark_ticks", "equity_e8", "position_lots", "net_other_e8"})
-_numbers_of = itemgetter(*(Situation._fields.index(name) for name in _NUMBERS))
-_unsigned_of = itemgetter(*(Situation._fields.index(name) for name in _NUMBERS if name not in _SIGNED))
+_FIELDS = Situation._fields
+_NUMBERS = slice(_FIELDS.index("ts_ns"), _FIELDS.index("books_age_ns") + 1)
+_UNSIGNED = slice(_FIELDS.index("interval_ns"), _FIELDS.index("stop_frac_e8") + 1)
+_numbers_of, _unsigned_of = itemgetter(_NUMBERS), itemgetter(_UNSIGNED)
+_NAMES = (*_FIELDS[_NUMBERS], "qty_lots", "limit_ticks", "trigger_ticks")
+_SIGNED = frozenset(_FIELDS[_NUMBERS]) - frozenset(_FIELDS[_UNSIGNED])
 _WHOLE = {int}
-
-
-class Facts(NamedTuple):
-    """What several rules need of one order, worked out once: whether it truly reduces, and its reference price."""
-
-    reduces: bool
-    reference_ticks: int
-
-
-Check = Callable[[OrderIntent, Situation, Limits, GateState, Facts], Refusal | None]
 
 
 def whole(order: OrderIntent, at: Situation) -> Refusal | None:
     """A number that is not whole, or below zero where none can be, compares as safe: it is refused before any rule reads it."""
-    numbers = (*_numbers_of(at), order.qty_lots, order.limit_ticks, order.trigger_ticks)
-    if set(map(type, numbers)) != _WHOLE or min(*_unsigned_of(at), order.qty_lots, order.limit_ticks, order.trigger_ticks) < 0:
-        for name, value in zip((*_NUMBERS, *_ORDER_NUMBERS), numbers, strict=True):
+    terms = (order.qty_lots, order.limit_ticks, order.trigger_ticks)
+    if {*map(type, _numbers_of(at)), *map(type, terms)} != _WHOLE or min(_unsigned_of(at)) < 0 or min(terms) < 0:
+        for name, value in zip(_NAMES, (*_numbers_of(at), *terms), strict=True):
             if type(value) is not int or (value < 0 and name not in _SIGNED):
                 return Refusal("GATE_FAILED", f"{name} is {value!r}", "whole numbers")
+    if at.only_reduces is not False and at.only_reduces is not True:
+        return Refusal("GATE_FAILED", f"only_reduces is {at.only_reduces!r}", "yes or no")
     if order.instrument != at.instrument.instrument_id:
         return Refusal("GATE_FAILED", f"order on {order.instrument}", at.instrument.instrument_id)
     return None
@@ -59,7 +53,8 @@ def _risk_state(order: OrderIntent, at: Situation, limits: Limits, _: GateState,
 def _stale_price(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     if at.mark_ticks <= 0 or at.interval_ns <= 0:
         return Refusal("STALE_PRICE", "no price yet", "a mark price")
-    bars_e2 = at.mark_age_ns * 100 // at.interval_ns
+    age_ns = min(at.mark_age_ns, at.quote_age_ns) if facts.sees_quote else at.mark_age_ns
+    bars_e2 = age_ns * 100 // at.interval_ns
     if at.mark_age_ns < 0 or bars_e2 > limits.stale_bars_e2:
         return Refusal("STALE_PRICE", f"{bars_e2 / 100:.2f} bars", f"{limits.stale_bars_e2 / 100:.2f} bars")
     return None
@@ -82,6 +77,8 @@ def order_notional(order: OrderIntent, at: Situation, limits: Limits, _: GateSta
     largest = of_equity(at, limits.order_notional_frac_max_e8)
     if notional > largest and not _is_smallest_way_out(order, at, facts):
         return Refusal("ORDER_NOTIONAL", money_text(notional, places=2), money_text(largest, places=2))
+    if not facts.reduces and notional > (soft := of_equity(at, limits.order_notional_frac_soft_e8)):
+        facts.crossed.append(Crossing("ORDER_NOTIONAL", money_text(notional, places=2), money_text(soft, places=2)))
     if notional < at.instrument.notional_min_e8 and not order.reduce_only:
         return Refusal("NOTIONAL_MIN", money_text(notional, places=2), money_text(at.instrument.notional_min_e8, places=2))
     return None
@@ -92,27 +89,53 @@ def _is_smallest_way_out(order: OrderIntent, at: Situation, facts: Facts) -> boo
     return order.reduce_only and facts.reduces and order.qty_lots <= at.instrument.order_qty_min_lots
 
 
-def _exposure(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
-    if facts.reduces:
-        return None
-    worst = worst_case_lots(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots)
-    if worst > at.instrument.position_max_lots:
-        return Refusal("POSITION_QTY", f"{worst} lots", f"{at.instrument.position_max_lots} lots")
-    notional = at.instrument.notional_e8(facts.reference_ticks, worst)
-    rows = (
-        ("POSITION_NOTIONAL", notional, limits.position_notional_frac_max_e8),
-        ("GROSS_EXPOSURE", notional + at.gross_other_e8, limits.gross_leverage_max_e8),
-        ("NET_EXPOSURE", _net_worst(order, at, notional), limits.net_leverage_max_e8),
-    )
-    for code, observed, frac_e8 in rows:
-        if observed > of_equity(at, frac_e8):
-            return Refusal(code, money_text(observed, places=2), money_text(of_equity(at, frac_e8), places=2))
+def _position_qty(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    if facts.worst_lots > at.instrument.position_max_lots:
+        return Refusal("POSITION_QTY", f"{facts.worst_lots} lots", f"{at.instrument.position_max_lots} lots")
     return None
 
 
-def _net_worst(order: OrderIntent, at: Situation, notional_e8: int) -> int:
+def _venue_tier(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    """The venue's own ceilings: the last bracket of its margin table, and the leverage that it grants at this size."""
+    if not facts.worst_e8:
+        return None
+    tiers = at.instrument.tiers
+    if facts.worst_e8 > tiers[-1].notional_max_e8:
+        return Refusal("VENUE_TIER", money_text(facts.worst_e8, places=2), money_text(tiers[-1].notional_max_e8, places=2))
+    if facts.worst_e8 > max(0, at.equity_e8):  # else no leverage is used at all
+        granted_e2 = next(tier.leverage_max_e2 for tier in tiers if facts.worst_e8 <= tier.notional_max_e8)
+        if facts.worst_e8 * 100 > max(0, at.equity_e8) * granted_e2:
+            used = f"{facts.worst_e8 / at.equity_e8:.2f} x equity" if at.equity_e8 > 0 else "no equity"
+            return Refusal("VENUE_TIER", used, f"{granted_e2 / 100:.2f} x at this size")
+    return None
+
+
+def _position_notional(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    soft, hard = limits.position_notional_frac_soft_e8, limits.position_notional_frac_max_e8
+    return _money_within("POSITION_NOTIONAL", facts.worst_e8, soft, hard, at, facts)
+
+
+def _gross(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    gross = facts.worst_e8 + at.gross_other_e8
+    return _money_within("GROSS_EXPOSURE", gross, limits.gross_leverage_soft_e8, limits.gross_leverage_max_e8, at, facts)
+
+
+def _net(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
     """Net notional if this instrument ends at its worst on the order's side."""
-    return abs(at.net_other_e8 + (notional_e8 if order.side is Side.BUY else -notional_e8))
+    net = abs(at.net_other_e8 + (facts.worst_e8 if order.side is Side.BUY else -facts.worst_e8))
+    return _money_within("NET_EXPOSURE", net, 0, limits.net_leverage_max_e8, at, facts)
+
+
+def _money_within(code: str, observed: int, soft_e8: int, hard_e8: int, at: Situation, facts: Facts) -> Refusal | None:
+    """Notionals beside fractions of equity. An order that truly reduces is within whatever it is; no soft level is above its hard one."""
+    if facts.reduces or (soft_e8 and observed <= of_equity(at, soft_e8)):
+        return None
+    hard = of_equity(at, hard_e8)
+    if observed > hard:
+        return Refusal(code, money_text(observed, places=2), money_text(hard, places=2))
+    if soft_e8:
+        facts.crossed.append(Crossing(code, money_text(observed, places=2), money_text(of_equity(at, soft_e8), places=2)))
+    return None
 
 
 def _price_collar(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
@@ -125,10 +148,12 @@ def _price_collar(order: OrderIntent, at: Situation, limits: Limits, _: GateStat
 
 
 def _order_rate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
+    ten = sent_since(recent.sent_ns, at.ts_ns - 10 * NS_PER_S)
+    if ten < limits.orders_per_second_max:  # which is never above that of ten seconds
+        return None
     second = sent_since(recent.sent_ns, at.ts_ns - NS_PER_S)
     if second >= limits.orders_per_second_max:
         return Refusal("ORDER_RATE", f"{second + 1} in 1 s", f"{limits.orders_per_second_max} in 1 s")
-    ten = sent_since(recent.sent_ns, at.ts_ns - 10 * NS_PER_S)
     if ten >= limits.orders_per_10s_max:
         return Refusal("ORDER_RATE", f"{ten + 1} in 10 s", f"{limits.orders_per_10s_max} in 10 s")
     return None
@@ -148,6 +173,8 @@ def _messages(order: OrderIntent, at: Situation, limits: Limits, recent: GateSta
 
 
 def _duplicate(order: OrderIntent, at: Situation, limits: Limits, recent: GateState, facts: Facts) -> Refusal | None:
+    if not recent.sent_ns or at.ts_ns - recent.sent_ns[-1] >= limits.duplicate_window_ns:
+        return None  # nothing at all was sent since
     before = recent.recent.get(duplicate_key(order))
     if before is not None and at.ts_ns - before < limits.duplicate_window_ns:
         return Refusal(
@@ -171,7 +198,14 @@ def _fat_finger(order: OrderIntent, at: Situation, limits: Limits, recent: GateS
 
 
 def _self_trade(order: OrderIntent, at: Situation, limits: Limits, _: GateState, facts: Facts) -> Refusal | None:
+    """No crossing of own orders, but for a way out at the market while nothing may open.
+
+    Every resting order has been taken back by then. One whose cancel or fate is not known yet would hold the way out up for as long; the
+    venue cancels it when it is met, since each order carries the tag for that.
+    """
     market = order.kind is OrderKind.MARKET
+    if market and at.state is RiskState.REDUCE_ONLY and order.reduce_only and facts.reduces:
+        return None
     if order.side is Side.BUY:
         resting, crosses = at.best_own_ask_ticks, market or order.limit_ticks >= at.best_own_ask_ticks
     else:
@@ -189,55 +223,66 @@ def _open_orders(order: OrderIntent, at: Situation, limits: Limits, _: GateState
     return None
 
 
-def facts_of(order: OrderIntent, at: Situation) -> Facts:
-    """What several rules need of this order."""
-    side, market = 1 if order.side is Side.BUY else -1, int(order.kind is OrderKind.MARKET)
-    mark_ticks = max(at.mark_ticks, order.trigger_ticks) if at.mark_ticks > 0 else 0  # where a conditional order begins to trade
-    return Facts(
-        bool(reduces(at.position_lots, at.open_buy_lots, at.open_sell_lots, order.signed_lots)),
-        int(reference_ticks(side, market, order.limit_ticks, mark_ticks)) if mark_ticks > 0 else 0,  # refused as stale
-    )
-
-
-def of_equity(at: Situation, frac_e8: int) -> int:
-    """A fraction of equity in 1e-8 of the quote currency; 0 where there is none."""
-    return max(0, at.equity_e8) * frac_e8 // E8
-
-
-class Rule(NamedTuple):
-    """One row of the gate: its codes, the control that asks for it, and the check."""
-
-    codes: tuple[str, ...]
-    control: str
-    check: Check
-
-
 RULES: tuple[Rule, ...] = (
     Rule(("HALTED", "REDUCE_ONLY"), "C-RISK-10, C-RISK-11", _risk_state),
+    Rule(("VENUE_REDUCE_ONLY",), "C-RISK-21", gate_conduct.venue_restricted),
+    Rule(("RESTRICTED",), "C-RISK-14", gate_conduct.restricted),
     Rule(("STALE_PRICE",), "C-RISK-16", _stale_price),
+    Rule(("BOOKS_STALE", "QUOTE_GAP"), "C-RISK-16", gate_conduct.stale_view),
     Rule(("ORDER_QTY",), "C-RISK-02", order_qty),
     Rule(("ORDER_NOTIONAL", "NOTIONAL_MIN"), "C-RISK-01", order_notional),
-    Rule(("POSITION_QTY", "POSITION_NOTIONAL", "GROSS_EXPOSURE", "NET_EXPOSURE"), "C-RISK-03, C-RISK-21", _exposure),
+    Rule(("POSITION_QTY",), "C-RISK-03, C-RISK-21", _position_qty),
+    Rule(("VENUE_TIER",), "C-RISK-21", _venue_tier),
+    Rule(("POSITION_NOTIONAL",), "C-RISK-03", _position_notional),
+    Rule(("GROSS_EXPOSURE",), "C-RISK-03", _gross),
+    Rule(("NET_EXPOSURE",), "C-RISK-03", _net),
     Rule(("PRICE_COLLAR",), "C-RISK-04", _price_collar),
+    Rule(("FILL_DEVIATION",), "C-RISK-04", gate_conduct.fill_deviation),
     Rule(("DUPLICATE_ORDER",), "C-RISK-07", _duplicate),
     Rule(("FAT_FINGER",), "C-RISK-08", _fat_finger),
+    Rule(("MANUAL_ORDER",), "C-RISK-08", gate_conduct.manual_order),
     Rule(("SELF_TRADE",), "C-RISK-09", _self_trade),
     Rule(("OPEN_ORDERS",), "C-RISK-12", _open_orders),
+    Rule(("REPEATED_EXECUTION",), "C-RISK-15", gate_conduct.repeated),
     Rule(("MESSAGE_RATE", "ORDER_TO_TRADE"), "C-RISK-06", _messages),
     Rule(("ORDER_RATE",), "C-RISK-05", _order_rate),
+    Rule(("TRADE_RISK",), "C-RISK-13", gate_account.trade_risk),
+    Rule(("MARGIN_RATIO", "LIQUIDATION_DISTANCE"), "C-RISK-13", gate_account.margin),
+    Rule(("VAR99", "ES975"), "C-RISK-03", gate_account.tail),
 )
 
-_ONLY_NEW = frozenset({order_notional, _duplicate, _fat_finger, _open_orders, _order_rate, _messages})
+_ONLY_NEW = frozenset(
+    {order_notional, _duplicate, _fat_finger, gate_conduct.manual_order, gate_conduct.repeated, _open_orders, _order_rate, _messages}
+)
 
 AMEND_RULES: Final = tuple(rule for rule in RULES if rule.check not in _ONLY_NEW)
 """What a move of an order that rests passes too; those that ask about new orders have their say in `Gate.check_amend`."""
 
 STALE_PRICE: Final = "STALE_PRICE"
-PASSING: Final = frozenset({"ORDER_RATE", STALE_PRICE, "OPEN_ORDERS", "SELF_TRADE"})
+WAITS_FOR_NEWS: Final = frozenset({STALE_PRICE, "BOOKS_STALE", "QUOTE_GAP"})
+"""Refusals that end with the next news of the market or the books; a bar plans again by itself."""
+PASSING: Final = frozenset({"ORDER_RATE", "OPEN_ORDERS", "SELF_TRADE"}) | WAITS_FOR_NEWS
 """Refusals that time alone mends: the order is planned again. Every other one waits for a new decision.
 
-An own order in the way is taken back when its decision is superseded or trading is halted; the closing of a position must outlast that.
+An own order in the way is taken back when its decision is superseded.
 """
 
 HALTING: Final = frozenset({"MESSAGE_RATE", "ORDER_TO_TRADE"})
 """Refusals that halt trading: a strategy that quotes like this is broken."""
+
+DISABLING: Final = frozenset({REPEATED_EXECUTION})
+"""Refusals after which a strategy may only reduce until a person lets it go on."""
+
+OVERRIDABLE: Final = frozenset(
+    {
+        "ORDER_NOTIONAL", "POSITION_NOTIONAL", "TRADE_RISK", "PRICE_COLLAR", "FILL_DEVIATION", "FAT_FINGER", "DUPLICATE_ORDER",
+        "MANUAL_ORDER",
+    }
+)  # fmt: skip
+"""Refusals that two people may set aside for one order. No halt, no stale price, no rule of the venue and no row of the account is."""
+
+OF_THE_MOMENT: Final = WAITS_FOR_NEWS | {"HALTED", "REDUCE_ONLY", "SELF_TRADE", "FILL_DEVIATION"}
+"""Refusals that say nothing of an order that rests already."""
+
+OF_ONE_ORDER: Final = frozenset({"ORDER_NOTIONAL", "TRADE_RISK"})
+"""Soft levels of single orders: the next order below them ends the alert."""

@@ -16,7 +16,7 @@ from kedge.risk.gate import Gate
 from kedge.risk.gate_rules import HALTING, PASSING, RULES
 from kedge.risk.gate_state import GateState, Refusal, duplicate_key
 from kedge.risk.limits import Limits
-from kedge.risk.states import RiskState
+from kedge.risk.states import FLATTEN, STOP_UNCONFIRMED, RiskState
 
 from ...builders import AAA, BBB, MINUTE, T0, S, instrument, order, situation
 
@@ -266,6 +266,14 @@ def test_own_orders_never_cross() -> None:  # C-RISK-09
     assert passes(check(order(), best_own_bid_ticks=1_000))
 
 
+def test_the_way_out_at_the_market_passes_an_own_order_that_is_being_taken_back() -> None:  # C-RISK-09
+    at = {"state": RiskState.REDUCE_ONLY, "position_lots": -50, "best_own_ask_ticks": 1_010, "open_sell_lots": 20}
+    assert passes(check(order(lots=50, reduce_only=True), **at))
+    assert refused(check(order(lots=50, reduce_only=True, limit=1_010), **at))[0] == "SELF_TRADE", "a resting one waits"
+    assert refused(check(order(lots=50, reduce_only=True), **at | {"state": RiskState.RUNNING}))[0] == "SELF_TRADE"
+    assert refused(check(order(lots=51, reduce_only=True), **at))[0] == "REDUCE_ONLY", "no more than is held"
+
+
 def test_open_orders_and_the_501st() -> None:  # C-RISK-12
     assert passes(check(order(), open_orders_instrument=19, open_orders_total=99))
     assert refused(check(order(), open_orders_instrument=20, open_orders_total=20)) == ("OPEN_ORDERS", "21 on it", "20")
@@ -280,6 +288,60 @@ def test_stale_or_unknown_price() -> None:  # C-RISK-16
     assert refused(check(order(), mark_ticks=0)) == ("STALE_PRICE", "no price yet", "a mark price")
 
 
+WAY_OUT = {
+    "state": RiskState.REDUCE_ONLY, "halt_code": FLATTEN, "position_lots": 1_000, "mark_age_ns": 10 * MINUTE,
+    "bid_ticks": 999, "ask_ticks": 1_001, "quote_age_ns": S,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [FLATTEN, STOP_UNCONFIRMED])
+def test_a_way_out_is_judged_by_the_younger_of_mark_and_quote(code: str) -> None:  # C-RISK-16
+    at = WAY_OUT | {"halt_code": code}
+    close = order(side=SELL, lots=1_000, reduce_only=True)
+    assert passes(check(close, **at))
+    assert passes(check(close, **at | {"quote_age_ns": 5 * S}))
+    assert passes(check(close, **at | {"mark_age_ns": 0, "ask_ticks": 0})), "a young mark needs no quote"
+    assert refused(check(close, **at | {"interval_ns": 2 * S, "quote_age_ns": 4 * S})) == ("STALE_PRICE", "2.00 bars", "1.50 bars")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"quote_age_ns": 5 * S + 1}, id="old"),
+        pytest.param({"quote_age_ns": -1}, id="of the future"),
+        pytest.param({"bid_ticks": 0, "ask_ticks": 0}, id="lost"),
+        pytest.param({"bid_ticks": 0}, id="one side"),
+        pytest.param({"bid_ticks": 1_001}, id="locked"),
+        pytest.param({"bid_ticks": 1_002}, id="crossed"),
+        pytest.param({"mark_ticks": 0}, id="no mark yet"),
+        pytest.param({"mark_age_ns": -1}, id="a mark of the future"),
+        pytest.param({"halt_code": "DRAWDOWN"}, id="reduced for a loss"),
+        pytest.param({"halt_code": "DAILY_LOSS"}, id="reduced for a loss of the day"),
+        pytest.param({"state": RiskState.RUNNING, "halt_code": ""}, id="running"),
+    ],
+)
+def test_a_quote_stands_for_no_mark(changes: dict[str, Any]) -> None:  # C-RISK-16
+    assert refused(check(order(side=SELL, lots=1_000, reduce_only=True), **WAY_OUT | changes))[0] == "STALE_PRICE"
+
+
+def test_whatever_opens_rests_or_waits_needs_a_young_mark() -> None:  # C-RISK-16
+    running = WAY_OUT | {"state": RiskState.RUNNING}
+    assert refused(check(order(lots=1_000), **running))[0] == "STALE_PRICE"
+    assert refused(check(order(side=SELL, lots=1_000), **running))[0] == "STALE_PRICE"
+    assert refused(check(order(side=SELL, lots=1_000, limit=1_001, reduce_only=True), **WAY_OUT))[0] == "STALE_PRICE"
+    trigger = order(side=SELL, lots=1_000, trigger_ticks=990, reduce_only=True)
+    assert refused(check(trigger, **WAY_OUT))[0] == "STALE_PRICE"
+    assert refused(check(order(side=SELL, lots=1_001, reduce_only=True), **WAY_OUT))[0] == "REDUCE_ONLY"
+
+
+def test_a_way_out_is_as_large_as_the_dearer_of_mark_and_quote_says() -> None:
+    at = WAY_OUT | {"position_lots": 20_000}
+    cheap, dear = {"bid_ticks": 799, "ask_ticks": 800}, {"bid_ticks": 1_999, "ask_ticks": 2_000}
+    for lots, quote in ((15_000, cheap), (7_500, dear)):
+        assert passes(check(order(side=SELL, lots=lots, reduce_only=True), **at | quote))
+        assert refused(check(order(side=SELL, lots=lots + 1, reduce_only=True), **at | quote))[0] == "ORDER_NOTIONAL"
+
+
 def test_risk_states() -> None:  # C-RISK-10, C-RISK-11
     reducing = order(side=SELL, lots=1_000, reduce_only=True)
     assert refused(check(reducing, state=RiskState.HALTED, halt_code="DRAWDOWN", position_lots=1_000)) == ("HALTED", "DRAWDOWN", "running")
@@ -289,13 +351,18 @@ def test_risk_states() -> None:  # C-RISK-10, C-RISK-11
 
 
 NOT_WHOLE = [float("nan"), float("inf"), -float("inf"), 1.0, True, None, "1"]
-NUMBERS = [name for name in situation()._fields if name not in ("state", "halt_code", "instrument")]
+NUMBERS = [name for name in situation()._fields if name not in ("state", "halt_code", "instrument", "only_reduces", "book")]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_an_absurd_situation_is_never_approved(name: str) -> None:  # fail closed
     for value in NOT_WHOLE:
         assert refused(check(order(), **{name: value}))[:2] == ("GATE_FAILED", f"{name} is {value!r}")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1, 0, None, "no"])
+def test_whether_the_venue_restricts_is_yes_or_no(value: Any) -> None:  # fail closed
+    assert refused(check(order(), only_reduces=value))[:2] == ("GATE_FAILED", f"only_reduces is {value!r}")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ CALM = Situation(
     ts_ns=T0, state=RiskState.RUNNING, halt_code="", instrument=instrument(), mark_ticks=1_000, mark_age_ns=0, interval_ns=MINUTE,
     volume_avg_lots=1_000_000, equity_e8=WALLET_E8, position_lots=0, open_buy_lots=0, open_sell_lots=0, gross_other_e8=0, net_other_e8=0,
     open_orders_instrument=20, open_orders_total=100, best_own_bid_ticks=999, best_own_ask_ticks=0,
+    bid_ticks=0, ask_ticks=0, quote_age_ns=0, quote_age_max_ns=0,
 )  # fmt: skip
 
 

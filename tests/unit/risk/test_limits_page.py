@@ -3,12 +3,15 @@
 import re
 from pathlib import Path
 
+from kedge.engine.sizing import SIZING_CODES
 from kedge.risk.gate_rules import RULES
 from kedge.strategy.base import MODEL_VETOES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
-ROWS = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \|", PAGE, re.MULTILINE))
-BEFORE_THE_GATE = {"CONFIDENCE_LOW", "INVALID_TARGET", "NO_PRICE", "BELOW_MINIMUM"} | MODEL_VETOES
+ROWS = dict(re.findall(r"^\| `([A-Z_0-9]+)` \| ([^|]+) \|", PAGE, re.MULTILINE))
+BEFORE_THE_GATE = {"CONFIDENCE_LOW", "INVALID_TARGET", "NO_PRICE", "BELOW_MINIMUM"} | MODEL_VETOES | SIZING_CODES
+
+SOURCES = ("engine/vetoes.py", "engine/fold.py", "engine/sizing.py", "strategy/base.py")
 
 
 def test_every_rule_stands_on_the_page_with_its_control() -> None:
@@ -24,6 +27,6 @@ def test_the_page_names_no_code_that_does_not_exist() -> None:
 
 def test_vetoes_before_the_gate_are_the_deciders_own() -> None:
     package = Path(__file__).parents[3] / "src/kedge"
-    sources = "".join((package / name).read_text(encoding="utf-8") for name in ("engine/vetoes.py", "engine/fold.py", "strategy/base.py"))
+    sources = "".join((package / name).read_text(encoding="utf-8") for name in SOURCES)
     for code in BEFORE_THE_GATE:
         assert f'"{code}"' in sources

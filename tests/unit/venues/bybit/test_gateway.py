@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-import uvloop
+from tests import steady
 from tests.unit.venues.bybit.fake_venue import KEY, SECRET, FakeVenue, no, ok
 from tests.unit.venues.bybit.scripted_socket import Peer, ScriptedVenue
 from tests.unit.venues.bybit.test_mapping import BTC, intent
@@ -32,10 +32,16 @@ ROOMY = {
 class Desk:
     """A gateway between a scripted trade socket and a fake REST host."""
 
-    def __init__(self, venue: ScriptedVenue, rest: FakeVenue, limits: dict[str, GroupLimit], socket: bool) -> None:
+    def __init__(
+        self, venue: ScriptedVenue, rest: FakeVenue, limits: dict[str, GroupLimit], socket: bool, answer_within_s: float = 0.2
+    ) -> None:
         self.venue, self.fake = venue, rest
         self.client = BybitRest(
-            rest.url, Credentials(Rung.PAPER, KEY, SECRET), limits=RequestLimits(limits), pace=Pace(first_s=0.01, most_s=0.02)
+            rest.url,
+            Credentials(Rung.PAPER, KEY, SECRET),
+            limits=RequestLimits(limits),
+            pace=Pace(first_s=0.01, most_s=0.02),
+            mono_ns=steady.monotonic_ns,
         )
         signer = self.client.signer
         assert signer is not None
@@ -44,7 +50,7 @@ class Desk:
             backoff=Backoff(Random(1), first_s=0.01, most_s=0.05), budget=ConnectBudget(), pace=SocketPace(greet_s=0.5),
         )  # fmt: skip
         trade = TradeSocket(self.steady, "k") if socket else None
-        self.gateway = OrderGateway(self.client.caller, trade, {"BTCUSDT": BTC}, answer_within_s=0.2)
+        self.gateway = OrderGateway(self.client.caller, trade, {"BTCUSDT": BTC}, answer_within_s=answer_within_s)
 
     def wall_ms(self) -> int:
         return self.client.clock.timestamp_ms(self.client.caller.mono_ns())
@@ -54,9 +60,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(limits: dict[str, GroupLimit] = ROOMY, *, socket: bool = True) -> Any:
+async def desk(limits: dict[str, GroupLimit] = ROOMY, *, socket: bool = True, answer_within_s: float = 0.2) -> Any:
     async with ScriptedVenue() as venue, FakeVenue() as fake:
-        made = Desk(venue, fake, limits, socket)
+        made = Desk(venue, fake, limits, socket, answer_within_s)
         await made.client.caller.measure_clock()
         if socket:
             await made.steady.start(2)
@@ -68,7 +74,7 @@ async def desk(limits: dict[str, GroupLimit] = ROOMY, *, socket: bool = True) ->
 
 
 def run(test: Callable[[], Any]) -> None:
-    uvloop.run(test())
+    steady.run(test(), within_s=60)
 
 
 def test_an_order_goes_over_the_socket_with_the_rest_body_and_a_fresh_time() -> None:
