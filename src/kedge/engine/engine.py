@@ -12,6 +12,7 @@ from typing import Any, Final
 from kedge.domain.errors import InvalidConfig
 from kedge.domain.events import Event
 from kedge.domain.instrument import Instrument
+from kedge.domain.orders import OrderIntent
 from kedge.domain.outputs import Output, TimerSet
 from kedge.domain.units import NS_PER_S
 from kedge.engine.decide import Decider
@@ -22,6 +23,7 @@ from kedge.engine.state import EngineState
 from kedge.engine.summary import summarise
 from kedge.kernel.bounds import prove_account
 from kedge.learning.features import FeatureSet
+from kedge.risk.gate_state import Situation
 from kedge.strategy.base import Strategy
 from kedge.strategy.registry import make_strategy
 
@@ -57,7 +59,7 @@ class Engine:
         self._fold = Fold(self.state, settings, features)
         self._observe = self._fold.observe
         decider = Decider(self.state, settings, self.strategy, self._fold)
-        self._decide, self._asker = decider.decide, decider.asker
+        self._decide, self._asker, self._around = decider.decide, decider.asker, decider.worker.around
 
     def step(self, event: Event) -> tuple[Output, ...]:
         """Learn `event` and say what is wanted now."""
@@ -69,6 +71,10 @@ class Engine:
         self._observe(event)
         for output in outputs:
             self._fold.absorb(output)
+
+    def situation(self, order: OrderIntent) -> Situation:
+        """What the gate looks at beside this order as things stand: for whoever explains what it said."""
+        return self._around(order)
 
     def take_blobs(self) -> dict[str, bytes]:
         """Features that the last step's predictions saw, by SHA-256: the journal keeps them with that step."""

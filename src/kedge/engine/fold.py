@@ -33,15 +33,16 @@ from kedge.domain.outputs import Decided, OrderRefused, Output, Predicted, RiskS
 from kedge.domain.units import E8, to_float
 from kedge.engine import costs
 from kedge.engine.fold_orders import OrderFold
+from kedge.engine.fold_rules import RuleFold
 from kedge.engine.rows import RowFiller
 from kedge.engine.settings import EngineSettings
 from kedge.engine.state import EngineState, Slot
-from kedge.kernel.account import DAY, EQUITY, book_flow, book_funding, mark_account, restate_cost, revalue
+from kedge.kernel.account import DAY, DRAWDOWN_E8, EQUITY, book_flow, book_funding, mark_account, restate_cost, revalue
 from kedge.kernel.funding import funding_paid_e8
 from kedge.learning.feature_rows import CLOSE
 from kedge.learning.features import FeatureSet, update_features
-from kedge.risk.gate_rules import HALTING, PASSING
-from kedge.risk.states import RiskState
+from kedge.risk.gate_rules import DISABLING, HALTING, PASSING
+from kedge.risk.states import COMMAND, RiskState, may_accept
 from kedge.strategy.base import MODEL_VETOES
 
 VOLUME_SHIFT = 4
@@ -100,9 +101,9 @@ class Fold:
             RiskStateChanged: self._risk_changed,
             StopWanted: self._stop_wanted,
         }
-        orders = OrderFold(state, settings, self._trouble)
-        self._observers.update(orders.observers)
-        self._absorbers.update(orders.absorbers)
+        orders, rules = OrderFold(state, settings, self._trouble), RuleFold(state, self._trouble)
+        self._observers.update({**orders.observers, **rules.observers})
+        self._absorbers.update({**orders.absorbers, **rules.absorbers})
 
     def observe(self, event: Event) -> None:
         """Fold one event."""
@@ -120,6 +121,9 @@ class Fold:
     def _bar(self, bar: BarClosed) -> None:
         slot = self._slots[bar.instrument]
         ticks, ts_ns, volume = bar.close_ticks, bar.ts_ns, slot.volume_avg_lots
+        if ts_ns >= slot.days.end_ts_ns:
+            tick_e8 = slot.spec.tick_e8
+            slot.days.over(ts_ns, ticks * tick_e8, slot.mark_ts_ns, int(self.state.marks[slot.index]) * tick_e8)
         mark_account(self._account, slot.index, ticks, ts_ns, *self._columns)
         slot.close = close = to_float(ticks, slot.tick)
         slot.cells[CLOSE] = close
@@ -141,6 +145,9 @@ class Fold:
     def _instrument(self, change: InstrumentChanged) -> None:
         new, state = change.instrument, self.state
         slot = self._slots[new.instrument_id]
+        if (new.tick_e8, new.lot_e8) == (slot.spec.tick_e8, slot.spec.lot_e8):
+            slot.describe(new)  # other rules, fees or margin on the same grid: everything that is counted stands
+            return
         lots, rest = divmod(slot.position_lots * slot.spec.lot_e8, new.lot_e8)
         if rest or state.orders.of(new.instrument_id):
             self._trouble(
@@ -203,11 +210,12 @@ class Fold:
 
     def _quote(self, quote: QuoteSampled) -> None:
         slot = self._slots[quote.instrument]
-        slot.bid_ticks, slot.ask_ticks, slot.quote_ts_ns = quote.bid_ticks, quote.ask_ticks, quote.ts_ns
+        slot.bid_ticks, slot.ask_ticks, slot.quote_ts_ns, slot.quote_lost_ts_ns = quote.bid_ticks, quote.ask_ticks, quote.ts_ns, 0
 
     def _quote_lost(self, lost: QuoteLost) -> None:
         slot = self._slots[lost.instrument]
         slot.bid_ticks = slot.ask_ticks = slot.quote_ts_ns = 0
+        slot.quote_lost_ts_ns = slot.quote_lost_ts_ns or lost.ts_ns
 
     def _stop_placed(self, event: StopPlaced) -> None:
         slot = self._slots.get(event.instrument)
@@ -265,7 +273,7 @@ class Fold:
         vetoed = self.state.funnel.vetoed
         vetoed[refused.code] = vetoed.get(refused.code, 0) + 1
         is_move = refused.order.client_order_id in self.state.orders.by_id  # of an order that stands as it was
-        if refused.code not in PASSING and refused.code not in HALTING and not is_move:
+        if refused.code not in PASSING and refused.code not in HALTING and refused.code not in DISABLING and not is_move:
             self._slots[refused.order.instrument].blocked = True
 
     def _stop_wanted(self, wanted: StopWanted) -> None:
@@ -280,9 +288,13 @@ class Fold:
 
     def _risk_changed(self, change: RiskStateChanged) -> None:
         state = self.state
+        accepts = may_accept(state.risk_state, state.halt_code, state.account_view[DRAWDOWN_E8], state.limits)
         state.risk_state = RiskState(change.state)
+        state.drawdown_accepted = accepts and state.risk_state is RiskState.RUNNING and change.code == COMMAND
         state.halt_code = "" if state.risk_state is RiskState.RUNNING else change.code
         state.halt_day = state.account_view[DAY]
+        if state.risk_state is RiskState.RUNNING and change.code == COMMAND:
+            state.gate.decisions.clear()  # a person let the strategy go on: it counts from here
         state.last_trouble = ""
         for slot in state.by_index:
             slot.blocked = False

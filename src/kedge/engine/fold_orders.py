@@ -149,9 +149,18 @@ class OrderFold:
         if fill.instrument not in self._slots:
             self._trouble("FOREIGN_INSTRUMENT", f"fill {fill.fill_id} of {fill.instrument}, which we do not trade")
             return
-        self._book(fill, self._slots[fill.instrument])
+        slot = self._slots[fill.instrument]
+        self._book(fill, slot)
+        if fill.cause is FillCause.TRADE:
+            self._note_deviation(fill, slot)
         self.state.gate.note_fill(fill.ts_ns)
         self.state.funnel.filled += 1
+
+    def _note_deviation(self, fill: OrderFilled, slot: Slot) -> None:
+        mark = int(self.state.marks[slot.index])
+        if mark:
+            away = fill.price_ticks - mark if fill.side is Side.BUY else mark - fill.price_ticks
+            self.state.gate.note_deviation(fill.ts_ns, away * 1_000_000 // mark, self.state.limits.fill_deviation_window_ns)
 
     def _book(self, fill: OrderFilled, slot: Slot) -> None:
         """Money moved, so it is booked, also when the order's story makes no sense."""
@@ -172,7 +181,10 @@ class OrderFold:
         state.orders.add(order)
         slot, held = self._slots[order.instrument], state.orders.by_id[order.client_order_id]
         held.arrival2_ticks, held.arrival_is_mid = slot.arrival2_ticks, slot.arrival_is_mid
-        state.gate.note_sent(order, state.ts_ns, self.settings.limits.duplicate_window_ns)
+        limits = state.limits
+        state.gate.note_sent(order, state.ts_ns, limits.duplicate_window_ns, limits.decisions_window_ns if limits.decisions_max else 0)
+        if sent.approved.override_id:
+            state.gate.use(sent.approved.override_id)
         state.funnel.sent += 1
         slot.leg = order.slice_no + 1
         slot.seen_lots = 0

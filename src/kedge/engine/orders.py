@@ -79,9 +79,19 @@ class OrderState(msgspec.Struct):
 
 
 class Orders:
-    """Orders by client id: all live ones, and the last `FINISHED_KEPT` finished ones."""
+    """Orders by client id: all live ones, and the last `FINISHED_KEPT` finished ones.
+
+    Attributes
+    ----------
+    version : int
+        Grows with whatever may change what is open or rests; see `changed_since`.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
+        self._changed: dict[str, int] = {}
+        self._open: dict[str, tuple[int, int, int, int]] = {}
+        self._counted = (0, 0)
         self.by_id: dict[str, OrderState] = {}
         self.live: dict[str, dict[str, OrderState]] = {}
         self.finished: deque[str] = deque()
@@ -95,6 +105,7 @@ class Orders:
         )
         self.by_id[order.client_order_id] = state
         self.live.setdefault(order.instrument, {})[order.client_order_id] = state
+        self.touched(order.instrument)
 
     def report(self, client_order_id: str, report: Report) -> OrderState:
         """Move an order along its table.
@@ -112,6 +123,7 @@ class Orders:
         state.shown = state.shown or report in BY_VENUE
         if was_live and not state.is_live:
             self._finish(state)
+        self.touched(state.order.instrument)
         return state
 
     def unanswered(self, client_order_id: str, *, is_creation: bool) -> OrderState:
@@ -138,6 +150,7 @@ class Orders:
             self.report(client_order_id, Report.AMENDED)
             state.asked_lots = state.asked_ticks = None
         state.qty_lots, state.limit_ticks, state.terms_ts_ns = qty_lots, limit_ticks, ts_ns
+        self.touched(state.order.instrument)
         if state.is_live:
             state.leaves_lots = max(0, qty_lots - state.filled_lots)
         elif state.status is Status.FILLED:
@@ -208,6 +221,23 @@ class Orders:
             untold[name] = state
         else:
             untold.pop(name, None)
+        self.touched(state.order.instrument)
+
+    def touched(self, instrument: str) -> None:
+        """An order of this instrument has changed: whoever changes one calls it before anybody reads."""
+        self.version += 1
+        self._changed.pop(instrument, None)  # the newest stands last
+        self._changed[instrument] = self.version
+        self._open.pop(instrument, None)
+
+    def changed_since(self, version: int) -> list[str]:
+        """Instruments whose orders have changed since that version."""
+        found: list[str] = []
+        for instrument in reversed(self._changed):
+            if self._changed[instrument] <= version:
+                break
+            found.append(instrument)
+        return found
 
     def is_settled(self, instrument: str) -> bool:
         """Whether no order lives, and no trade of one that is over is still to be told."""
@@ -226,29 +256,38 @@ class Orders:
 
     def open_lots(self, instrument: str) -> tuple[int, int]:
         """Lots still reserved by live buys and by live sells, and by trades that are still to be told."""
+        return (self._open.get(instrument) or self._summed(instrument))[:2]
+
+    def best_resting(self, instrument: str) -> tuple[int, int]:
+        """Our highest resting buy and lowest resting sell, in ticks; 0 where there is none."""
+        return (self._open.get(instrument) or self._summed(instrument))[2:]
+
+    def _summed(self, instrument: str) -> tuple[int, int, int, int]:
+        """Open lots and best prices, kept until an order of the instrument changes."""
+        found = self._open[instrument] = (*self._reserved(instrument), *self._best(instrument))
+        return found
+
+    def _reserved(self, instrument: str) -> tuple[int, int]:
         buys = sells = 0
-        held, untold = self.live.get(instrument), self.untold.get(instrument)
-        if not held and not untold:
-            return 0, 0
-        for state in (*(held or {}).values(), *(untold or {}).values()):
+        for state in (*self.live.get(instrument, {}).values(), *self.untold.get(instrument, {}).values()):
             if state.order.side is Side.BUY:
                 buys += state.reserved_lots
             else:
                 sells += state.reserved_lots
         return buys, sells
 
-    def best_resting(self, instrument: str) -> tuple[int, int]:
-        """Our highest resting buy and lowest resting sell, in ticks; 0 where there is none."""
+    def _best(self, instrument: str) -> tuple[int, int]:
         resting = [s for s in self.live.get(instrument, {}).values() if s.limit_ticks]
-        if not resting:
-            return 0, 0
         bids = [max(s.limit_ticks, s.asked_ticks or 0) for s in resting if s.order.side is Side.BUY]
         asks = [min(s.limit_ticks, s.asked_ticks or s.limit_ticks) for s in resting if s.order.side is Side.SELL]
         return max(bids, default=0), min(asks, default=0)
 
     @property
     def live_count(self) -> int:
-        return sum(len(orders) for orders in self.live.values())
+        """How many orders live, counted again when one has changed."""
+        if self._counted[0] != self.version:
+            self._counted = (self.version, sum(map(len, self.live.values())))
+        return self._counted[1]
 
     def _finish(self, state: OrderState) -> None:
         client_order_id = state.order.client_order_id

@@ -9,6 +9,7 @@ import msgspec
 from kedge.domain.errors import InvalidConfig
 from kedge.domain.units import E8
 from kedge.risk.limits import Limits
+from kedge.risk.sizing_policy import SizingPolicy
 from kedge.strategy.execution import DUST_DIVISOR, ExecutionPolicy
 
 
@@ -27,6 +28,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         A decision whose orders the venue refused this often is given up until the next one.
     stop_distance_frac_e8 : int
         How far from the position's average price its stop lies at the venue, as a fraction in 1e-8; 0 for no stops.
+    limits_number : int
+        Which document of the account the limits are, counted from 1; 0 where they are of no document.
+    sizing : SizingPolicy or None
+        Caps on what the strategy may ask for; None sizes as it asks.
     """
 
     run_id: str
@@ -42,8 +47,16 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     gap_bars_carried: Annotated[int, msgspec.Meta(ge=0)] = 3
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     stop_distance_frac_e8: Annotated[int, msgspec.Meta(ge=0, le=90_000_000)] = 0
+    limits_number: Annotated[int, msgspec.Meta(ge=0)] = 0
+    sizing: SizingPolicy | None = None
 
     def __post_init__(self) -> None:
+        if self.sizing is not None and self.stop_distance_frac_e8 not in (0, self.sizing.stop_frac_e8):
+            raise InvalidConfig(
+                f"stop_distance_frac_e8 is {self.stop_distance_frac_e8}, sizing.stop_frac_e8 is {self.sizing.stop_frac_e8}",
+                why="sizes are made for the stop that lies at the venue",
+                fix="give both the same distance",
+            )
         largest = self.execution.slice_notional_frac_e8 * (DUST_DIVISOR + 1) // DUST_DIVISOR
         if largest > self.limits.order_notional_frac_max_e8:
             raise InvalidConfig(

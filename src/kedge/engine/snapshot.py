@@ -13,26 +13,32 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from kedge.domain.brake import BrakeLevel
 from kedge.domain.canonical import encode
 from kedge.domain.errors import IntegrityError
+from kedge.domain.events import OverrideGranted
 from kedge.domain.instrument import Instrument
 from kedge.engine.orders import OrderState
 from kedge.engine.state import EngineState, Slot
+from kedge.risk.limits import Limits
 from kedge.risk.states import RiskState
 
-FORMAT = "kedge/snapshot/v3"
+FORMAT = "kedge/snapshot/v4"
 _ARRAYS = ("account", "lots", "costs", "marks", "tick_values")
 _SCALARS = (
-    "halt_code", "halt_day", "ts_ns", "decisions", "predictions", "round_trips", "differences", "last_trouble",
+    "halt_code", "halt_day", "drawdown_accepted", "ts_ns", "decisions", "predictions", "round_trips", "differences", "last_trouble",
     "slippage2_mid_e8", "slippage2_mark_e8", "arrival2_mid_e8", "arrival2_mark_e8", "unfilled2_e8",
+    "limits_number", "brake_generation", "brake_reason", "books_ts_ns", "alerts",
 )  # fmt: skip
 _SLOT_SCALARS = (
     "ts_ns", "mark_ts_ns", "ready", "warm_bars", "volume_avg_lots", "exposure_e8",
     "target_lots", "decision_id", "leg", "attempt", "blocked", "refused",
     "begun_ts_ns", "begun_lots", "begun_ticks", "moved_ts_ns", "seen_lots", "tries", "arrival2_ticks", "arrival_is_mid",
     "bid_ticks", "ask_ticks", "quote_ts_ns", "stop_wanted_ticks", "stop_placed_ticks", "stop_lots", "stop_failed",
+    "quote_lost_ts_ns", "only_reduces",
 )  # fmt: skip
-_SLOT_NAMES = {*_SLOT_SCALARS, "close", "memory", "out", "settlements"}
+_SLOT_NAMES = {*_SLOT_SCALARS, "close", "memory", "out", "settlements", "days", "day_end_ts_ns"}
+_GATE = {"sent_ns", "messages_ns", "fills_ns", "recent", "sizes", "decisions", "deviations", "overrides", "used"}
 _FUNNEL = ("bars", "gaps", "decisions", "sized", "sent", "filled", "vetoed", "refused")
 
 
@@ -41,6 +47,8 @@ class _Snapshot(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     arrays: dict[str, list[int]]
     scalars: dict[str, Any]
     risk_state: RiskState
+    limits: Limits
+    brake_level: BrakeLevel
     slots: dict[str, dict[str, Any]]
     specs: dict[str, Instrument]
     funnel: dict[str, Any]
@@ -61,6 +69,8 @@ def dump_state(state: EngineState) -> bytes:
             arrays={name: getattr(state, name).tolist() for name in _ARRAYS},
             scalars={name: getattr(state, name) for name in _SCALARS},
             risk_state=state.risk_state,
+            limits=state.limits,
+            brake_level=state.brake_level,
             slots={slot.instrument: _dump_slot(slot) for slot in state.by_index},
             specs={slot.instrument: slot.spec for slot in state.by_index},
             funnel={name: getattr(state.funnel, name) for name in _FUNNEL},
@@ -75,6 +85,10 @@ def dump_state(state: EngineState) -> bytes:
                 "fills_ns": list(gate.fills_ns),
                 "recent": gate.recent,
                 "sizes": {name: list(sizes) for name, sizes in gate.sizes.items()},
+                "decisions": list(gate.decisions),
+                "deviations": list(gate.deviations),
+                "overrides": list(gate.overrides.values()),
+                "used": list(gate.used),
             },
         )
     )
@@ -105,7 +119,7 @@ def load_state(state: EngineState, data: bytes) -> None:
         getattr(state, name)[:] = snapshot.arrays[name]
     for name in _SCALARS:
         setattr(state, name, snapshot.scalars[name])
-    state.risk_state = snapshot.risk_state
+    state.risk_state, state.limits, state.brake_level = snapshot.risk_state, snapshot.limits, snapshot.brake_level
     for slot in state.by_index:
         slot.describe(snapshot.specs[slot.instrument])
         _load_slot(slot, snapshot.slots[slot.instrument])
@@ -124,7 +138,7 @@ def _check_names(snapshot: _Snapshot, state: EngineState) -> None:
         ("scalars", snapshot.scalars.keys(), set(_SCALARS)),
         ("specs", list(snapshot.specs), list(snapshot.slots)),
         ("funnel", snapshot.funnel.keys(), set(_FUNNEL)),
-        ("gate", snapshot.gate.keys(), {"sent_ns", "messages_ns", "fills_ns", "recent", "sizes"}),
+        ("gate", snapshot.gate.keys(), _GATE),
         *((f"slot {name}", plain.keys(), _SLOT_NAMES) for name, plain in snapshot.slots.items()),
     ]
     for part, found, wanted in pairs:
@@ -137,7 +151,7 @@ def _check_names(snapshot: _Snapshot, state: EngineState) -> None:
 def _dump_slot(slot: Slot) -> dict[str, Any]:
     plain = {name: getattr(slot, name) for name in _SLOT_SCALARS}
     floats = {"close": _hex(np.array([slot.close])), "memory": _hex(slot.memory), "out": _hex(slot.out)}
-    return {**plain, **floats, "settlements": slot.settlements}
+    return {**plain, **floats, "settlements": slot.settlements, "days": slot.days.closes, "day_end_ts_ns": slot.days.end_ts_ns}
 
 
 def _load_slot(slot: Slot, plain: dict[str, Any]) -> None:
@@ -148,6 +162,8 @@ def _load_slot(slot: Slot, plain: dict[str, Any]) -> None:
     slot.memory[:] = _floats(plain["memory"], len(slot.memory))
     slot.out[:] = _floats(plain["out"], len(slot.out))
     slot.settlements = [(int(ts_ns), int(rate_e8)) for ts_ns, rate_e8 in plain["settlements"]]
+    slot.days.load(plain["days"])
+    slot.days.end_ts_ns = int(plain["day_end_ts_ns"])
 
 
 def _load_orders(state: EngineState, snapshot: _Snapshot) -> None:
@@ -159,6 +175,8 @@ def _load_orders(state: EngineState, snapshot: _Snapshot) -> None:
         state.orders.finished.append(order.order.client_order_id)
         if order.untold_lots:
             state.orders.untold.setdefault(order.order.instrument, {})[order.order.client_order_id] = order
+    for slot in state.by_index:
+        state.orders.touched(slot.instrument)
     state.orders.strange.extend(snapshot.strange)
 
 
@@ -167,6 +185,10 @@ def _load_gate(state: EngineState, plain: dict[str, Any]) -> None:
     gate.sent_ns, gate.messages_ns, gate.fills_ns = (deque(plain[name]) for name in ("sent_ns", "messages_ns", "fills_ns"))
     gate.recent = plain["recent"]
     gate.sizes = {name: deque(sizes, maxlen=50) for name, sizes in plain["sizes"].items()}
+    gate.decisions = deque((int(ts_ns), str(name)) for ts_ns, name in plain["decisions"])
+    gate.deviations = deque((int(ts_ns), int(bps_e2)) for ts_ns, bps_e2 in plain["deviations"])
+    gate.overrides = {one.approval_id: one for one in msgspec.convert(plain["overrides"], list[OverrideGranted])}
+    gate.used.extend(plain["used"])
 
 
 def _hex(values: npt.NDArray[np.float64]) -> str:

@@ -11,8 +11,10 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from kedge.domain.brake import BrakeLevel
 from kedge.domain.errors import InvalidInput
 from kedge.domain.instrument import Instrument, InstrumentId
+from kedge.engine.days import DayCloses
 from kedge.engine.orders import Orders
 from kedge.engine.settings import EngineSettings
 from kedge.kernel.account import ACCOUNT_SIZE, open_account, plain_view
@@ -48,6 +50,7 @@ class Slot:
         "blocked",
         "cells",
         "close",
+        "days",
         "decision_id",
         "exposure_e8",
         "exposure_frac",
@@ -60,7 +63,9 @@ class Slot:
         "mark_ts_ns",
         "memory",
         "moved_ts_ns",
+        "only_reduces",
         "out",
+        "quote_lost_ts_ns",
         "quote_ts_ns",
         "ready",
         "refused",
@@ -108,6 +113,9 @@ class Slot:
         self.arrival2_ticks, self.arrival_is_mid = 0, False
         self.stop_wanted_ticks = self.stop_placed_ticks = self.stop_lots = 0
         self.stop_failed = False
+        self.quote_lost_ts_ns = 0
+        self.only_reduces = False
+        self.days = DayCloses()
         self.describe(spec)
 
     def describe(self, spec: Instrument) -> None:
@@ -128,6 +136,10 @@ class Slot:
     def mid2_ticks(self) -> int | None:
         """Best bid plus best ask, which is twice the mid; None while nobody knows them."""
         return self.bid_ticks + self.ask_ticks if self.quote_ts_ns else None
+
+    def quote_gap_ns(self, ts_ns: int) -> int:
+        """For how long the best prices have been lost; 0 where they are known, or nobody ever knew any."""
+        return ts_ns - self.quote_lost_ts_ns if self.quote_lost_ts_ns else 0
 
     def note_settlement(self, ts_ns: int, rate_e8: int) -> None:
         """Keep a settled rate for the bars that close then or later; one older than the newest known is none of news."""
@@ -218,6 +230,7 @@ class EngineState:
         self.risk_state = RiskState.RUNNING
         self.halt_code = ""
         self.halt_day = 0
+        self.drawdown_accepted = False
         self.ts_ns = settings.start_ts_ns
         self.decisions = 0
         self.predictions = 0
@@ -226,4 +239,16 @@ class EngineState:
         self.slippage2_mid_e8 = self.slippage2_mark_e8 = self.unfilled2_e8 = 0
         self.arrival2_mid_e8 = self.arrival2_mark_e8 = 0
         self.last_trouble = ""
+        self.limits = settings.limits
+        self.limits_number = settings.limits_number
+        self.brake_level = BrakeLevel.RUNNING
+        self.brake_generation = 0
+        self.brake_reason = ""
+        self.books_ts_ns = 0
+        self.alerts: dict[str, int] = {}
         self.timers: dict[str, int] = {}
+
+
+def has_given_up(slot: Slot, attempts_max: int) -> bool:
+    """Whether the decision in force is worked no more: a limit refused its order, or the venue did so too often."""
+    return slot.blocked or slot.attempt >= attempts_max

@@ -31,9 +31,6 @@ from kedge.engine.state import EngineState, Slot
 from kedge.kernel.account import EQUITY, GROSS, WALLET
 from kedge.kernel.margin import ONE_TIMES_E2, liquidation_ticks
 
-STOP_UNCONFIRMED: Final = "STOP_UNCONFIRMED"
-"""Code of the halt, of the closing decision, and of the veto that follow when a position stood too long without its stop."""
-
 MOVED: Final = "average moved"
 NEARER: Final = "liquidation is nearer"
 SAME_POSITION: Final = frozenset({MOVED, NEARER})
@@ -43,8 +40,8 @@ Mover = OrderFilled | PositionAdopted | CostRestated | InstrumentChanged | StopP
 """Events after which another stop may be wanted."""
 MOVES: Final[frozenset[type]] = frozenset({OrderFilled, PositionAdopted, CostRestated, InstrumentChanged, StopPlaced})
 
-ERODES: Final[frozenset[type]] = frozenset({BarClosed, OrderFilled, PositionAdopted, CashMoved, FundingSettled})
-"""Events after which the price of liquidation may have come nearer to any position: money left, or margin was taken."""
+ERODES: Final[frozenset[type]] = frozenset({BarClosed, OrderFilled, PositionAdopted, CashMoved, FundingSettled, InstrumentChanged})
+"""Events after which the price of liquidation may have come nearer to any position: money left, margin was taken, or more is asked for."""
 
 
 class StopKeeper:
@@ -71,8 +68,8 @@ class StopKeeper:
             return None if is_gone else StopWanted(instrument=name, stop_ticks=0, position_lots=0, reason="flat")
         stands = slot.stop_wanted_ticks > 0 and (slot.stop_lots > 0) == (lots > 0)
         ticks = self._ticks(slot, lots, stands=stands)
-        if stands and abs(ticks - slot.stop_wanted_ticks) <= 1:
-            return None
+        if stands and (isinstance(event, InstrumentChanged) or abs(ticks - slot.stop_wanted_ticks) <= 1):
+            return None  # other margin only ever brings a stop nearer, see `eroded`
         reason = MOVED if stands else "turned round" if slot.stop_wanted_ticks else "opened"
         return StopWanted(instrument=name, stop_ticks=ticks, position_lots=lots, reason=reason)
 

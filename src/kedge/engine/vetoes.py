@@ -43,6 +43,11 @@ def veto_of(target: Target, spec: Instrument, sized: Sized, confidence_min_e8: i
         return "CONFIDENCE_LOW", f"{target.confidence:.4f}", f"{confidence_min_e8 / E8:.4f}"
     lots = abs(sized.lots)
     notional = spec.notional_e8(sized.mark_ticks, lots)
-    if sized.exposure_e8 and (lots < spec.order_qty_min_lots or notional < spec.notional_min_e8):
+    if sized.exposure_e8 and is_too_small(spec, lots, sized.mark_ticks):
         return BELOW_MINIMUM, f"{lots} lots, {money_text(notional, places=2)}", f"{spec.order_qty_min_lots} lots"
     return "OK", "", ""
+
+
+def is_too_small(spec: Instrument, lots: int, mark_ticks: int) -> bool:
+    """Whether the venue takes no order of so few lots."""
+    return lots < spec.order_qty_min_lots or spec.notional_e8(mark_ticks, lots) < spec.notional_min_e8

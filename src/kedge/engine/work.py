@@ -12,22 +12,23 @@ from typing import Final
 
 import msgspec
 
+from kedge.domain.brake import SEVERITY, BrakeLevel
 from kedge.domain.orders import ApprovedOrder, OrderIntent, OrderKind, Side, TimeInForce, client_order_id
 from kedge.domain.outputs import AmendSent, CancelSent, OrderRefused, OrderSent, Output, TimerSet
 from kedge.domain.units import E8, NS_PER_S
+from kedge.engine.book_after import BookOfEngine
 from kedge.engine.fold import AGAIN_TIMER, LIFE_TIMER, WORK_TIMER, equity_e8
 from kedge.engine.fold_orders import LIFE_OVER
 from kedge.engine.lifecycle import Status
 from kedge.engine.orders import OrderState
 from kedge.engine.settings import EngineSettings
-from kedge.engine.state import EngineState, Slot
-from kedge.engine.stops import STOP_UNCONFIRMED
-from kedge.kernel.limits import worst_case_lots
+from kedge.engine.state import EngineState, Slot, has_given_up
+from kedge.engine.watch import Watch
 from kedge.risk.gate import Gate
-from kedge.risk.gate_rules import HALTING, PASSING, STALE_PRICE
+from kedge.risk.gate_rules import DISABLING, HALTING, PASSING, WAITS_FOR_NEWS
 from kedge.risk.gate_state import Refusal, Situation
 from kedge.risk.sizing import lots_within
-from kedge.risk.states import FLATTEN, RiskState
+from kedge.risk.states import FLATTEN, STOP_UNCONFIRMED, RiskState
 from kedge.strategy.execution import DUST_DIVISOR, Child, Style
 from kedge.strategy.execution_styles import Moment, looks_again, plan_now, touch_ticks
 
@@ -35,6 +36,9 @@ PACE_NS: Final = NS_PER_S
 """How long an order held back by a passing limit, or what is left after one that ended, waits before it is planned again."""
 
 SUPERSEDED: Final = "SUPERSEDED"
+LIMITS_CHANGED: Final = "LIMITS_CHANGED"
+INSTRUMENT_CHANGED: Final = "INSTRUMENT_CHANGED"
+_BRAKED_FROM: Final = SEVERITY[BrakeLevel.HALTED]
 
 
 class Worker:
@@ -45,7 +49,9 @@ class Worker:
     emit : callable
         Takes an output; it is absorbed before the call returns.
     halt : callable
-        Told of a refusal by a limit whose breaking halts trading.
+        Told of a refusal by a limit whose breaking halts trading, or lets it only reduce.
+    book, watch : BookOfEngine, Watch
+        What the account as a whole would be, and who tells of soft levels.
     """
 
     def __init__(
@@ -55,20 +61,35 @@ class Worker:
         strategy_name: str,
         emit: Callable[[Output], None],
         halt: Callable[[Refusal], None],
+        book: BookOfEngine,
+        watch: Watch,
     ) -> None:
-        self.gate = Gate(settings.limits)
+        self._gate = Gate(state.limits)
+        self._book, self._watch = book, watch
         self._state, self._settings, self._policy = state, settings, settings.execution
         self._strategy_name, self._emit, self._halt = strategy_name, emit, halt
         style = settings.execution.working_style
         self.is_plain = style is Style.MARKET or style is Style.LIMIT
         self._chases = style is Style.CHASE
 
+    @property
+    def gate(self) -> Gate:
+        """The gate of the limits in force."""
+        if self._gate.limits is not self._state.limits:
+            self._gate = Gate(self._state.limits)
+        return self._gate
+
+    @property
+    def is_braked(self) -> bool:
+        """Whether the guard's brake lets us send nothing at all, not even what reduces or takes back: the guard does."""
+        return SEVERITY[self._state.brake_level] >= _BRAKED_FROM
+
     # what is wanted ------------------------------------------------------------------------------------------
 
     def work(self, slot: Slot) -> None:
         """Send what leads from the position to the target, unless something is already on its way."""
         state = self._state
-        if self.has_given_up(slot) or not slot.decision_id:
+        if self.has_given_up(slot) or not slot.decision_id or self.is_braked:
             return
         if WORK_TIMER + slot.instrument in state.timers or (state.risk_state is RiskState.HALTED and not slot.stop_failed):
             return
@@ -86,8 +107,8 @@ class Worker:
                 return
 
     def has_given_up(self, slot: Slot) -> bool:
-        """Whether the decision in force is worked no more: a limit refused its order, or the venue did so too often."""
-        return slot.blocked or slot.attempt >= self._settings.attempts_max
+        """Whether the decision in force is worked no more."""
+        return has_given_up(slot, self._settings.attempts_max)
 
     def _is_busy(self, slot: Slot) -> bool:
         """Whether anything is under way. Nothing but another reducing order holds up the closing of a position without its stop."""
@@ -156,38 +177,59 @@ class Worker:
 
     def cancel_superseded(self, slot: Slot) -> None:
         """An entry that rests or waits for an older decision may not fill against the new one."""
+        if self.is_braked:
+            return
         for order in list(self._state.orders.of(slot.instrument).values()):
             if rests(order.order) and order.status is not Status.PENDING_CANCEL:
                 self._emit(CancelSent(client_order_id=order.order.client_order_id, reason=SUPERSEDED))
 
     def cancel_all(self, reason: str, *, keep_reducing: bool) -> None:
         """Take back every order; with `keep_reducing` all but those that reduce at the market."""
+        if self.is_braked:
+            return
         for slot in self._state.by_index:
             for order in list(self._state.orders.of(slot.instrument).values()):
                 kept = keep_reducing and order.order.reduce_only and not rests(order.order)
                 if order.status is not Status.PENDING_CANCEL and not kept:
                     self._emit(CancelSent(client_order_id=order.order.client_order_id, reason=reason))
 
+    def recheck(self, reason: str = LIMITS_CHANGED) -> None:
+        """Take back what rests and would not be let through any more, after other limits or rules of the venue came into force."""
+        if self.is_braked:
+            return
+        gate, state = self.gate, self._state
+        for slot in state.by_index:
+            mark = int(state.marks[slot.index])
+            for order in list(state.orders.of(slot.instrument).values()):
+                if not rests(order.order) or order.status is Status.PENDING_CANCEL:
+                    continue
+                as_it_is = msgspec.structs.replace(order.order, limit_ticks=order.limit_ticks, qty_lots=order.qty_lots)
+                situation = self._situation(slot, mark, order.order.side, besides=order)
+                if gate.refuses_resting(as_it_is, order.leaves_lots, situation, state.gate) is not None:
+                    self._emit(CancelSent(client_order_id=order.order.client_order_id, reason=reason))
+
     def expire(self, client_id: str) -> None:
         """The life of a resting order is over."""
         order = self._state.orders.by_id.get(client_id)
-        if order is not None and order.is_live and order.status is not Status.PENDING_CANCEL:
+        if order is not None and order.is_live and order.status is not Status.PENDING_CANCEL and not self.is_braked:
             self._emit(CancelSent(client_order_id=client_id, reason=LIFE_OVER))
 
     # orders --------------------------------------------------------------------------------------------------
 
     def _submit(self, slot: Slot, child: Child, mark: int, expires_ns: int) -> bool:
-        order = self._name(slot, child)
-        answer = self.gate.check(order, self._situation(slot, mark, child.side), self._state.gate)
+        order, gate = self._name(slot, child), self.gate
+        answer = gate.check(order, self._situation(slot, mark, child.side), self._state.gate)
         if isinstance(answer, ApprovedOrder):
             self._emit(OrderSent(approved=answer))
+            if gate.crossed or self._state.alerts:
+                self._watch.order(gate.crossed, slot.instrument)
             if child.kind is OrderKind.LIMIT:
                 self._emit(TimerSet(timer_id=LIFE_TIMER + order.client_order_id, due_ts_ns=expires_ns))
             return True
         self._refused(order, answer)
-        if answer.code in HALTING and not self._closes_out(slot):
+        if (answer.code in HALTING or answer.code in DISABLING) and not self._closes_out(slot):
             self._halt(answer)
-        elif answer.code in PASSING and answer.code != STALE_PRICE:  # only a bar mends a stale price, and it plans again itself
+        elif answer.code in PASSING and answer.code not in WAITS_FOR_NEWS:  # a bar plans again by itself, and so does a closing
             self._emit(TimerSet(timer_id=WORK_TIMER + slot.instrument, due_ts_ns=self._state.ts_ns + PACE_NS))
         return False
 
@@ -231,14 +273,16 @@ class Worker:
 
     def _moment(self, slot: Slot, mark: int) -> Moment:
         state, spec = self._state, slot.spec
-        cap_e8 = max(0, equity_e8(state)) * self._policy.slice_notional_frac_e8 // E8
+        largest_e8 = state.limits.order_notional_frac_max_e8 * DUST_DIVISOR // (DUST_DIVISOR + 1)  # limits may be tighter by now
+        cap_e8 = max(0, equity_e8(state)) * min(self._policy.slice_notional_frac_e8, largest_e8) // E8
         largest_lots = spec.market_qty_max_lots * DUST_DIVISOR // (DUST_DIVISOR + 1)  # a slice with its dust stays within
         is_quoted = self._is_quoted(slot)
+        price = max(mark, slot.ask_ticks) if is_quoted and self._closes_out(slot) else mark  # as the gate judges a way out
         return Moment(
             position_lots=slot.position_lots,
             target_lots=slot.target_lots,
             mark_ticks=mark,
-            slice_lots=max(spec.order_qty_min_lots, min(lots_within(cap_e8, mark, spec.tick_value_e8), largest_lots)),
+            slice_lots=max(spec.order_qty_min_lots, min(lots_within(cap_e8, price, spec.tick_value_e8), largest_lots)),
             minimum_lots=max(spec.order_qty_min_lots, -(-spec.notional_min_e8 // (mark * spec.tick_value_e8))),
             now_ns=state.ts_ns,
             begun_ns=slot.begun_ts_ns,
@@ -252,6 +296,11 @@ class Worker:
             only_market=state.risk_state is not RiskState.RUNNING or slot.stop_failed,
         )
 
+    def around(self, order: OrderIntent) -> Situation:
+        """What a new order is judged by as things stand."""
+        slot = self._state.slots[order.instrument]
+        return self._situation(slot, int(self._state.marks[slot.index]), order.side)
+
     def _situation(self, slot: Slot, mark: int, side: Side, *, besides: OrderState | None = None) -> Situation:
         """The book around an order; around one that is to be moved, without that one."""
         state, orders = self._state, self._state.orders
@@ -260,39 +309,40 @@ class Worker:
             buys -= besides.reserved_lots if side is Side.BUY else 0
             sells -= besides.reserved_lots if side is Side.SELL else 0
         bid, ask = orders.best_resting(slot.instrument)
-        gross, net = self._others(slot, side)
-        return Situation(
-            ts_ns=state.ts_ns,
-            state=RiskState.REDUCE_ONLY if slot.stop_failed else state.risk_state,  # it is closed also while trading is halted
-            halt_code=STOP_UNCONFIRMED if slot.stop_failed else state.halt_code,
-            instrument=slot.spec,
-            mark_ticks=mark,
-            mark_age_ns=state.ts_ns - slot.mark_ts_ns,
-            interval_ns=self._settings.interval_ns,
-            volume_avg_lots=slot.volume_avg_lots,
-            equity_e8=equity_e8(state),
-            position_lots=slot.position_lots,
-            open_buy_lots=buys,
-            open_sell_lots=sells,
-            gross_other_e8=gross,
-            net_other_e8=net,
-            open_orders_instrument=len(orders.of(slot.instrument)),
-            open_orders_total=orders.live_count,
-            best_own_bid_ticks=bid,
-            best_own_ask_ticks=ask,
+        self._book.sweep()
+        gross, net = self._book.others(slot, side)
+        now_ns, closes = state.ts_ns, slot.stop_failed
+        situation = Situation(  # by place, as its fields stand: by name it takes three times as long
+            RiskState.REDUCE_ONLY if closes else state.risk_state,  # it is closed also while trading is halted
+            STOP_UNCONFIRMED if closes else state.halt_code,
+            slot.spec,
+            now_ns,
+            mark,
+            now_ns - slot.mark_ts_ns,
+            equity_e8(state),
+            slot.position_lots,
+            net,
+            now_ns - slot.quote_ts_ns,
+            self._settings.interval_ns,
+            slot.volume_avg_lots,
+            buys,
+            sells,
+            gross,
+            len(orders.of(slot.instrument)),
+            orders.live_count,
+            bid,
+            ask,
+            slot.bid_ticks,
+            slot.ask_ticks,
+            self._policy.quote_age_max_ns,
+            slot.quote_gap_ns(now_ns),
+            self._settings.stop_distance_frac_e8,
+            now_ns - state.books_ts_ns if state.books_ts_ns else -1,
+            slot.only_reduces,
+            self._book,
         )
-
-    def _others(self, slot: Slot, side: Side) -> tuple[int, int]:
-        """Worst-case gross notional of the other instruments, and their net if every open order of `side` fills."""
-        gross = net = 0
-        for other in self._state.by_index:
-            if other is slot:
-                continue
-            mark = int(self._state.marks[other.index])
-            buys, sells = self._state.orders.open_lots(other.instrument)
-            gross += other.spec.notional_e8(mark, worst_case_lots(other.position_lots, buys, sells, 0))
-            net += other.spec.notional_e8(mark, other.position_lots + (buys if side is Side.BUY else -sells))
-        return gross, net
+        self._book.judging(situation)
+        return situation
 
 
 def rests(order: OrderIntent) -> bool:

@@ -12,7 +12,7 @@ from kedge.domain.orders import Side
 from kedge.domain.outputs import CancelSent, OrderRefused, RiskStateChanged
 from kedge.domain.units import E8
 from kedge.engine.engine import Engine
-from kedge.kernel.account import PEAK
+from kedge.kernel.account import DRAWDOWN_E8, PEAK
 from kedge.risk.states import RiskState
 
 from ...builders import AAA, DAY, HOUR, T0, WALLET_E8, Wish, bar, engine, filled, sent
@@ -97,6 +97,95 @@ def test_a_resume_while_the_loss_lasts_halts_again_at_once() -> None:
     falling(one)
     outputs = one.step(CommandGiven(T0 + 7 * DAY + 1, Command.RESUME, "bob", "hope"))
     assert states(outputs) == [("running", "COMMAND"), ("halted", "DRAWDOWN")]
+
+
+def flat_below(*closes: int) -> Engine:
+    """An account that lost what these closes say, one a day, and closed its position an hour later: its equity stands still from there."""
+    one, wish = long_engine()
+    for n, close in enumerate(closes, 1):
+        one.step(at(T0 + n * DAY, close))
+    wish.say(0.0)
+    out_ns = T0 + len(closes) * DAY + HOUR
+    for n, made in enumerate(sent(one.step(at(out_ns, closes[-1])))):
+        one.step(filled(made, out_ns + 1, closes[-1], fill_id=f"out{n}"))
+    assert one.state.by_index[0].position_lots == 0
+    return one
+
+
+def test_a_days_reduction_ends_with_the_day_though_the_flat_book_stays_below_its_peak() -> None:
+    one = flat_below(940, 880, 820, 740)  # 1.2 % three times, and 1.6 %
+    assert (one.state.risk_state, one.state.halt_code) == (RiskState.REDUCE_ONLY, "DAILY_LOSS")
+    outputs = one.step(at(T0 + 5 * DAY, 740))
+    (change,) = [o for o in outputs if isinstance(o, RiskStateChanged)]
+    assert (change.state, change.code, change.observed, change.limit) == ("running", "RECOVERED", "DAILY_LOSS 0.0000%", "1.0000%")
+    assert 5_000_000 < one.state.account_view[DRAWDOWN_E8] < 6_500_000, "between the levels of the drawdown for good"
+
+
+def test_a_person_lets_a_flat_book_go_on_beyond_the_reduce_level_of_drawdown_and_it_stays_so() -> None:
+    one = flat_below(940, 880, 820, 760, 700, 670)
+    assert (one.state.risk_state, one.state.halt_code) == (RiskState.REDUCE_ONLY, "DRAWDOWN")
+    for day in (7, 8, 9):
+        assert states(one.step(at(T0 + day * DAY, 670))) == [], "nothing but a person ends it"
+    assert states(one.step(CommandGiven(T0 + 9 * DAY + 1, Command.RESUME, "bob", "understood"))) == [("running", "COMMAND")]
+    two = engine(Wish())
+    two.restore(one.snapshot())
+    assert two.snapshot() == one.snapshot()
+    for each in (one, two):
+        assert [states(each.step(at(T0 + (10 + n) * DAY, 670))) for n in range(3)] == [[], [], []]
+        assert each.state.account_view[DRAWDOWN_E8] >= 6_500_000
+    assert two.snapshot() == one.snapshot(), "a restart remembers what was accepted"
+
+
+def test_an_accepted_drawdown_is_told_when_it_is_over_and_counts_again_afterwards() -> None:
+    one, _ = long_engine()
+    for day in range(1, 7):
+        one.step(at(T0 + day * DAY, 1_000 - 55 * day))
+    assert (one.state.risk_state, one.state.halt_code) == (RiskState.REDUCE_ONLY, "DRAWDOWN")
+    resume = CommandGiven(T0 + 6 * DAY + 1, Command.RESUME, "bob", "understood")
+    assert states(one.step(resume)) == [("running", "COMMAND")]
+    assert states(one.step(at(T0 + 7 * DAY, 672))) == []
+    assert states(one.step(at(T0 + 8 * DAY, 760))) == [("running", "RECOVERED")], "4.8 %"
+    assert states(one.step(at(T0 + 9 * DAY, 710))) == []
+    assert states(one.step(at(T0 + 10 * DAY, 660))) == [("reduce_only", "DRAWDOWN")]
+
+
+def test_an_accepted_drawdown_still_halts_at_its_halt_level() -> None:
+    one, _ = long_engine()
+    for day in range(1, 7):
+        one.step(at(T0 + day * DAY, 1_000 - 55 * day))
+    one.step(CommandGiven(T0 + 6 * DAY + 1, Command.RESUME, "bob", "understood"))
+    assert states(one.step(at(T0 + 7 * DAY, 620))) == []
+    assert states(one.step(at(T0 + 8 * DAY, 590))) == [("halted", "DRAWDOWN")]
+
+
+def test_a_resume_from_a_days_reduction_is_undone_while_the_loss_stands_at_its_level() -> None:
+    one, _ = long_engine()
+    one.step(at(T0 + HOUR, 925))
+    again = one.step(CommandGiven(T0 + HOUR + 1, Command.RESUME, "bob", "hope"))
+    assert states(again) == [("running", "COMMAND"), ("reduce_only", "DAILY_LOSS")]
+    one.step(at(T0 + 2 * HOUR, 930))
+    assert states(one.step(CommandGiven(T0 + 2 * HOUR + 1, Command.RESUME, "bob", "1.4 %"))) == [("running", "COMMAND")]
+    assert states(one.step(at(T0 + 3 * HOUR, 930))) == []
+
+
+def test_drawdown_takes_a_days_reduction_over_and_outlasts_the_day() -> None:
+    one, _ = long_engine()
+    for n, close in enumerate((940, 880, 820, 760), 1):
+        assert states(one.step(at(T0 + n * DAY, close))) == []
+    assert states(one.step(at(T0 + 5 * DAY, 760))) == []
+    assert states(one.step(at(T0 + 5 * DAY + HOUR, 686))) == [("reduce_only", "DAILY_LOSS")], "1.6 % of the day, 6.3 % in all"
+    assert states(one.step(at(T0 + 5 * DAY + 2 * HOUR, 674))) == [("reduce_only", "DRAWDOWN")]
+    assert states(one.step(at(T0 + 6 * DAY, 674))) == []
+
+
+def test_what_recovery_folds_is_what_was_decided_also_of_an_accepted_drawdown() -> None:
+    one, two = long_engine()[0], long_engine()[0]
+    events = [at(T0 + day * DAY, 1_000 - 55 * day) for day in range(1, 7)]
+    resume = CommandGiven(T0 + 6 * DAY + 1, Command.RESUME, "bob", "understood")
+    for event in (*events, resume, at(T0 + 7 * DAY, 672), at(T0 + 8 * DAY, 760)):
+        two.apply(event, one.step(event))
+        assert two.snapshot() == one.snapshot()
+    assert not one.state.drawdown_accepted
 
 
 def test_a_restart_cannot_reset_the_high_water_mark() -> None:  # C-RISK-11

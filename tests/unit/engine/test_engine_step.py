@@ -81,6 +81,7 @@ def test_a_target_becomes_a_decision_and_an_order() -> None:
         "mark_ticks": 1_000,
         "equity_e8": WALLET_E8, "confidence_e8": 75_000_000, "expected_return_e8": 2_000_000, "horizon_ns": MINUTE, "reason": "because",
         "code": "OK", "observed": "", "limit": "", "prediction_id": "", "mid2_ticks": None,
+        "bound_by": "", "allowed_e8": None,
     }  # fmt: skip
     (made,) = sent([order_sent])
     assert (made.side, made.kind, made.qty_lots, made.limit_ticks) == (Side.BUY, OrderKind.MARKET, 10_000, 0)

@@ -19,16 +19,19 @@ from kedge.domain.events import (
     OrderFilled,
     OrderUnanswered,
     PositionAdopted,
+    QuoteLost,
+    QuoteSampled,
     StopPlaced,
     StopUnconfirmed,
     TimerFired,
 )
 from kedge.domain.orders import FillCause, Liquidity, OrderKind, Side
-from kedge.domain.outputs import Decided, Output, RiskStateChanged, StopWanted, TimerSet
+from kedge.domain.outputs import Decided, OrderRefused, Output, RiskStateChanged, StopWanted, TimerSet
 from kedge.engine.engine import Engine
 from kedge.engine.fold import WORK_TIMER
-from kedge.engine.stops import NEARER, STOP_UNCONFIRMED, first_liquidation_ticks, halfway, protects, stop_ticks
-from kedge.risk.states import FLATTEN, RiskState
+from kedge.engine.stops import NEARER, first_liquidation_ticks, halfway, protects, stop_ticks
+from kedge.risk.states import FLATTEN, STOP_UNCONFIRMED, RiskState
+from kedge.strategy.execution import ExecutionPolicy
 
 from ...builders import AAA, BBB, E8, MINUTE, T0, S, Wish, bar, canceled, engine, filled, instrument, sent
 
@@ -251,6 +254,53 @@ def test_a_flattening_goes_on_as_it_is():
     assert one.state.halt_code == FLATTEN
     one.step(filled(close, T0 + 127 * S, PRICE, fill_id="close"))
     assert one.state.slots[AAA].position_lots == 0
+
+
+def quoted(n_s: int, bid: int = 995, ask: int = 997) -> QuoteSampled:
+    return QuoteSampled(T0 + n_s * S, AAA, bid, ask, 10, 10)
+
+
+def codes(outputs: tuple[Output, ...]) -> list[str]:
+    return [output.code for output in outputs if isinstance(output, OrderRefused)]
+
+
+def test_without_bars_a_position_without_its_stop_is_closed_on_a_fresh_quote_and_not_on_an_old_one():
+    wish = Wish()
+    one = kept(wish)
+    lots = opened(one, wish)
+    one.step(quoted(300))
+    late = one.step(unconfirmed(306))
+    assert (sent(late), codes(late)) == ([], ["STALE_PRICE"])
+    one.step(QuoteLost(T0 + 307 * S, AAA, "drill"))
+    assert codes(one.step(TimerFired(T0 + 307 * S, WORK_TIMER + AAA))) == ["STALE_PRICE"]
+    one.step(quoted(308))
+    (close,) = sent(one.step(TimerFired(T0 + 308 * S, WORK_TIMER + AAA)))
+    assert (close.side, close.qty_lots, close.reduce_only) == (Side.SELL, lots, True)
+
+
+def test_without_bars_a_flattening_closes_on_a_fresh_quote_in_slices_that_the_dearer_price_allows():
+    wish = Wish()
+    one = kept(wish, execution=ExecutionPolicy(slice_notional_frac_e8=5_000_000))
+    lots = opened(one, wish)
+    one.step(quoted(400, 1_999, 2_000))
+    outputs = one.step(CommandGiven(T0 + 401 * S, Command.FLATTEN, "ann", "drill"))
+    closing = sent(outputs)
+    assert lots > 9_000
+    assert {one.reduce_only for one in closing} == {True}
+    assert sum(one.qty_lots for one in closing) == lots
+    assert 2_000 < max(one.qty_lots for one in closing) <= 2_750, "a slice at twice the mark, and its dust"
+    assert codes(outputs) == []
+
+
+def test_without_bars_nothing_but_a_way_out_is_sent_on_a_quote():
+    wish = Wish()
+    one = kept(wish)
+    opened(one, wish)
+    wish.say(0.05)
+    one.step(TimerFired(T0 + 300 * S, "catch-up"))
+    one.step(quoted(300))
+    outputs = one.step(bar(3, PRICE))
+    assert (sent(outputs), codes(outputs)) == ([], ["STALE_PRICE"])
 
 
 def test_an_opening_order_of_unknown_fate_does_not_hold_up_the_closing():
