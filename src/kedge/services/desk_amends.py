@@ -48,10 +48,11 @@ class Amends(Requests):
         *,
         search: Callable[[str], None],
         may_add_risk: Callable[[], bool],
+        may_reduce: Callable[[], bool],
     ) -> None:
         super().__init__(spawn)
         self._core, self._venue, self._placing = core, venue, placing
-        self._search, self._may_add_risk = search, may_add_risk
+        self._search, self._may_add_risk, self._may_reduce = search, may_add_risk, may_reduce
         self._row_within_s = (pace.recv_window_ns + pace.margin_ns) / NS_PER_S
         self._rows = Requests(spawn)
 
@@ -81,7 +82,7 @@ class Amends(Requests):
             return
         if core.kill.armed:
             core.kill.reach("before_amend")
-        is_permitted = None if order.order.reduce_only else self._may_add_risk
+        is_permitted = self._may_reduce if order.order.reduce_only else self._may_add_risk
         answer = await answered(
             self._venue.amend(
                 order.order.instrument, name, qty_lots=amend.qty_lots, limit_ticks=amend.limit_ticks, is_permitted=is_permitted

@@ -237,7 +237,7 @@ class Chain:
         elif decided.reason == FLATTEN:
             self._into.note(f"decision {decided.decision_id} was a person's command to be flat: no prediction")
         elif decided.reason in BY_ENGINE:
-            self._into.note(f"decision {decided.decision_id} was the engine's own, to be flat ({decided.reason}): no prediction")
+            self._into.note(f"decision {decided.decision_id} was the engine's own ({decided.reason}): no prediction")
         else:
             self._into.note(f"decision {decided.decision_id} was taken where the model's answer was no number: no prediction")
 

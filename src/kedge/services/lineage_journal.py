@@ -176,7 +176,7 @@ class RunRecords:
                 found = [(kind, seq) for i in self.started.instruments for kind, seq in self.mentions(i.instrument_id)]
                 steps = self.steps(found, INSTRUMENT)
             else:
-                steps = [s for _, _, body in self.reader.raw_rows() if _CHANGED in body and (s := telling_step(body)) is not None]
+                steps = [s for _, _, body in self.reader.raw_rows() if _CHANGED in body and isinstance(s := telling_step(body), Step)]
             self._changes = sorted(
                 ((s.seq, s.event.instrument) for s in steps if isinstance(s.event, InstrumentChanged)), key=lambda change: change[0]
             )

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from kedge.domain.events import Command, CommandGiven, RunEnded
+import msgspec
+
+from kedge.domain.brake import BrakeLevel
+from kedge.domain.events import AccountInherited, BrakeTold, Command, CommandGiven, RunEnded
 from kedge.domain.record import RunStarted
 from kedge.domain.units import NS_PER_S
-from kedge.domain.venue import TradingVenue
+from kedge.domain.venue import TradingVenue, VenuePosition
 from kedge.engine.engine import Engine
 from kedge.learning.features import FeatureSet
 from kedge.services.backtest import RunJournal
@@ -33,12 +36,13 @@ from kedge.services.live_instruments import Instruments
 from kedge.services.live_life import Life
 from kedge.services.live_news import News
 from kedge.services.live_quotes import Quotes
+from kedge.services.live_rules import Rules, Rulings
 from kedge.services.live_settings import LivePlan, LiveSettings
 from kedge.services.live_start import Begun, LiveStore, begin
 from kedge.services.live_step import InStep, LockStep
 from kedge.services.live_stops import Stops
 from kedge.services.live_timers import Timers
-from kedge.services.permits import GRANT_EVERY_S, PERMIT_AGE_MAX_NS, Permits
+from kedge.services.permits import GRANT_EVERY_S, PERMIT_AGE_MAX_NS, Permits, Told
 from kedge.services.venue_clock import VenueClock
 from kedge.strategy.base import Strategy
 
@@ -69,6 +73,8 @@ class LiveTrader(Life):
         Whether another run has journalled a command of the inbox.
     wall_ns : callable, optional
         This machine's wall clock, to be compared with the venue's; None where it is not.
+    rulings : Rulings, optional
+        Where documents of limits and overrides are left for this account; None where nobody changes its limits.
 
     Attributes
     ----------
@@ -88,6 +94,7 @@ class LiveTrader(Life):
     timers: Timers
     quotes: Quotes
     instruments: Instruments
+    rules: Rules
 
     def __init__(
         self,
@@ -106,6 +113,7 @@ class LiveTrader(Life):
         same_market: Callable[[], Awaitable[None]] | None = None,
         was_taken: WasTaken | None = None,
         wall_ns: Callable[[], int] | None = None,
+        rulings: Rulings | None = None,
     ) -> None:
         super().__init__(settings)
         self.journal, self.plan = journal, plan
@@ -118,6 +126,7 @@ class LiveTrader(Life):
         self._comparisons = Comparisons(self)
         self._same_market, self._was_taken, self._wall_ns = same_market or one_market, was_taken, wall_ns
         self._commands: frozenset[str] = frozenset()
+        self._rulings = rulings
 
     # life -------------------------------------------------------------------------------------------------------------
 
@@ -171,7 +180,10 @@ class LiveTrader(Life):
         await self.patiently(self._connect, "connecting")
         begun = await self.patiently(self._begin, "beginning")
         self._compose(begun)
+        if begun.inherited is not None:  # before anything else is learned: a run that was killed in between is told again
+            self._inherit(begun.inherited)
         self.permits.renew()
+        self.permits.listen(self._braked)
         self.spawn(self._renew())
         self.spawn(self.news.pump())
         if not begun.is_new:
@@ -180,9 +192,15 @@ class LiveTrader(Life):
                 await self._comparisons.leave_old_grid()
             self.instruments.change()  # before anything is booked that is counted in new lots
         self.stops.arm()
+        await self.patiently(lambda: self.rules.learn_days(self.venue), "learning past days")
+        self.rules.look()
         await self._comparisons.compare()
         if self.inbox is not None:
             self.spawn(self._read_inbox(self.inbox))
+        if self._rulings is not None:
+            self.spawn(self._look_at_rules())
+        if self.lockstep is None:
+            self.spawn(self.instruments.keep_fresh(self.settings.instruments_every_s, self.settings.instruments_retry_s))
         self._stepping = self.spawn(self._comparisons.keep_comparing() if self.lockstep is None else self._in_step(self.lockstep))
 
     async def _connect(self) -> None:
@@ -195,6 +213,10 @@ class LiveTrader(Life):
         self.venue = venue
         self.wall_clock = WallClock(venue, self._wall_ns, self.monotonic_ns)
 
+    def _inherit(self, told: AccountInherited) -> None:
+        _log.warning("run %s traded this account before: %s %s", told.from_run, told.risk_state, told.code, extra={"event": "inherited"})
+        self.core.step(msgspec.structs.replace(told, ts_ns=self.core.now_ns()))
+
     async def _begin(self) -> Begun:
         return await begin(self.venue, self.journal, self._stored, self.plan, self._strategy)
 
@@ -206,10 +228,10 @@ class LiveTrader(Life):
         self.core = core = LiveCore(begun.engine, self.journal, begun.seen, clock, self.kill, settings.snapshot_every)
         core.watchers, core.on_snapshot_due = self.watchers, self._snapshot_soon
         self.desk = Desk(
-            core, venue, self.permits, self.spawn, self.monotonic_ns, settings.lookup, begun.cancels,
+            core, venue, self.permits, self.spawn, self.permits.clock_ns, settings.lookup, begun.cancels,
             sees=lambda: self._comparisons.sees, same_market=self._same_market,
         )  # fmt: skip
-        self.instruments = Instruments(core, venue, self.desk)
+        self.instruments = Instruments(core, venue, self.desk, self.monotonic_ns, self._same_market, just_read=begun.is_new)
         last = {slot.instrument: slot.ts_ns for slot in state.by_index}
         uses_funding = FeatureSet(begun.engine.strategy.features).uses_funding
         settled = {slot.instrument: slot.settled_ts_ns for slot in state.by_index} if uses_funding else None
@@ -219,12 +241,22 @@ class LiveTrader(Life):
         self.stops = Stops(
             core, venue, self.spawn, self.monotonic_ns, settings.stops, want=self.want_reconciliation, same_market=self._same_market
         )
-        self.desk.on_stop, self.news.on_position = self.stops.want, self.stops.shown
+        self.rules = Rules(core, self._rulings, speed=settings.speed)
+        self.rules.on_change = lambda: self.timers.arm()
+        self.desk.on_stop, self.news.on_position = self.stops.want, self._position_shown
         self.watchers.append(self.stops.saw)
         self.books = Books(core, venue, self.desk, settings, self.news.drain, self.want_reconciliation, self._same_market)
-        self.books.on_positions = self.stops.shown_all
+        self.books.on_positions = self._positions_shown
         self.quotes = Quotes(core, venue)
         self.timers = Timers(core, self.fail, lambda: gate.is_open, armed=not in_step)
+
+    def _position_shown(self, position: VenuePosition) -> None:
+        self.stops.shown(position)
+        self.rules.shown(position)
+
+    def _positions_shown(self, positions: Sequence[VenuePosition]) -> None:
+        self.stops.shown_all(positions)
+        self.rules.shown_all(positions)
 
     def want_reconciliation(self, why: str) -> None:
         """Have the books compared soon."""
@@ -241,14 +273,33 @@ class LiveTrader(Life):
     # the rest ---------------------------------------------------------------------------------------------------------
 
     async def _renew(self) -> None:
-        last_ns = self.monotonic_ns()
+        last_ns = self.permits.clock_ns()
         while True:
-            now_ns = self.monotonic_ns()
+            now_ns = self.permits.clock_ns()
             if now_ns - last_ns >= PERMIT_AGE_MAX_NS:  # before the renewal, so that nothing decided back then is permitted by it
                 self.news.stood_still((now_ns - last_ns) / NS_PER_S)
             last_ns = now_ns
             self.permits.renew()
             await asyncio.sleep(GRANT_EVERY_S / 2)
+
+    def _braked(self, told: Told) -> None:
+        """The guard says where its brake is; what the engine knows already is no news."""
+        state = self.core.state
+        if (told.level, told.generation) == (state.brake_level, state.brake_generation):
+            return
+        if told.level is BrakeLevel.RUNNING and state.brake_level is BrakeLevel.RUNNING:
+            return
+        _log.warning("the brake is %s: %s", told.level, told.reason, extra={"event": "brake"})
+        try:
+            self.core.step(BrakeTold(self.core.now_ns(), told.level, told.generation, told.trigger, told.reason))
+            self.timers.arm()
+        except BaseException as error:
+            self.fail(error)
+
+    async def _look_at_rules(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.inbox_every_s)
+            self.rules.look()
 
     async def _read_inbox(self, inbox: Inbox) -> None:
         run_id = self.started.run_id if self.started is not None else ""
@@ -257,7 +308,7 @@ class LiveTrader(Life):
         )  # fmt: skip
         while True:
             for one in waiting.due():
-                self.command(CommandGiven(self.core.now_ns(), one.command, one.actor, one.reason, one.command_id))
+                self.command(CommandGiven(self.core.now_ns(), one.command, one.actor, one.reason, one.command_id, one.roles, one.source))
             await asyncio.sleep(self.settings.inbox_every_s)
 
     def command(self, given: CommandGiven) -> None:

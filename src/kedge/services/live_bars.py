@@ -17,6 +17,9 @@ from kedge.services.live_core import LiveCore
 CATCH_UP_TIMER: Final = "catch-up"
 """Fires before bars of the past are handed over, so that the engine knows the time and refuses to trade on their prices."""
 
+FIRST_WAIT_S: Final = 0.2
+"""So long a process waits for its first bars: what the exchange sent before it listened does not come, and history has it."""
+
 _log: Final = logging.getLogger("kedge.live")
 
 
@@ -91,7 +94,7 @@ class Bars:
         """In lock-step: wait for the bars of an instant, of which the exchange has sent `bars`; what does not come is asked for."""
         expected = min(bars, len(self._core.state.by_index)) if ts_ns % self._interval_ns == 0 else 0
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(wait_s if self.last is not None else min(wait_s, FIRST_WAIT_S)):
                 while drain() >= 0 and self.gate.held_at(ts_ns) < expected:
                     self._core.changed.clear()
                     await self._core.changed.wait()

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from kedge.domain.events import BooksDiffer, Command, CommandGiven, OrderAccepted, OrderAmended
+from kedge.domain.brake import BrakeLevel
+from kedge.domain.events import BooksAgreed, BooksDiffer, Command, CommandGiven, OrderAccepted, OrderAmended
 from kedge.domain.venue import TradingVenue, VenuePosition
 from kedge.engine.lifecycle import Status
 from kedge.risk.states import FLATTEN, RiskState
@@ -25,9 +26,12 @@ from kedge.services.live_settings import LiveSettings
 from kedge.services.reconcile import (
     CLOCK_BEYOND_LIMIT,
     ORDER_ALIVE,
+    WALLET_DIFFERS,
+    Agreed,
     Foreign,
     VenueBooks,
     adoptions,
+    agreed,
     amended,
     differences,
     foreign_orders,
@@ -44,6 +48,9 @@ READINGS_MAX: Final = 10
 
 STEADY: Final = 3
 """So many readings in a row with the same difference, nothing else moving, make it a fact."""
+
+STEADY_MONEY: Final = 5
+"""So many where the wallet alone differs: a deposit is in it at once, and in the ledger when the venue comes to it."""
 
 _log: Final = logging.getLogger("kedge.live")
 
@@ -115,6 +122,7 @@ class Books:
         self._known_foreign: set[str] = set()
         self._reported: set[_Key] = set()
         self._for_people: set[str] = set()
+        self._agreed: Agreed | None = None
         self.last: Reconciled | None = None
         self.count = 0
 
@@ -139,7 +147,7 @@ class Books:
                 if not found and not terms:
                     return self._conclude(why, reading, booked, books, (), data_ts_ns)
                 moved = self._drain() != news or bool(self._desk.under_way)
-                if steady.count(found, terms, moved=moved) >= STEADY or (not terms and self._is_known(found, steady)):
+                if steady.count(found, terms, moved=moved) >= _wanted(found, terms) or (not terms and self._is_known(found, steady)):
                     booked += self._take_over(books, terms)
                     return self._conclude(why, reading, booked, books, tuple(self._differ(books)), data_ts_ns)
                 await asyncio.sleep(self._settings.reading_gap_s * reading)
@@ -215,7 +223,7 @@ class Books:
             core.step(order)
         if self._settings.foreign is Foreign.ADOPT:
             self._adopt(books)
-        for restated in restatements(core.state, books, core.now_ns()):
+        for restated in restatements(core.state, books, core.seen, core.now_ns(), self._agreed):
             _log.warning("cost of a position restated: %s", restated, extra={"event": "cost_restated"})
             core.step(restated)
         return core.steps - begin
@@ -259,6 +267,9 @@ class Books:
         if not reports:
             self._reported.clear()
             core.seen.agreed(data_ts_ns)
+            self._agreed = agreed(books)
+            if core.state.limits.position_age_max_ns and self._settings.speed == 1:  # a market that plays faster waits for us
+                core.step(BooksAgreed(core.now_ns()))
         for report in reports:
             if report.code == ORDER_ALIVE:
                 self._desk.cancel_over(report.instrument, report.client_order_id, lambda: self._want("order alive"))
@@ -276,8 +287,15 @@ class Books:
         """An order that arrived after all while trading was halted is cancelled; its cancel is recorded like any other."""
         state = self._core.state
         resting = any(order.status is Status.OPEN for slot in state.by_index for order in state.orders.of(slot.instrument).values())
-        if state.risk_state is RiskState.HALTED and resting:
+        is_the_guards = state.brake_level is not BrakeLevel.RUNNING  # it takes back what rests
+        if state.risk_state is RiskState.HALTED and resting and not is_the_guards:
             self._core.step(CommandGiven(self._core.now_ns(), Command.CANCEL_ALL, "trader", "no order rests while trading is halted"))
+
+
+def _wanted(found: list[BooksDiffer], terms: list[OrderAmended]) -> int:
+    """How many readings in a row make a fact of this."""
+    is_money = not terms and all(report.code == WALLET_DIFFERS for report in found)
+    return STEADY_MONEY if is_money else STEADY
 
 
 def _key(report: BooksDiffer) -> _Key:

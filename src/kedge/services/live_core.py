@@ -2,7 +2,8 @@
 
 Everything here runs without waiting, so no two steps can mix. If the journal fails, nothing is handed on and the trader stops. Where the
 journal groups records (in lock-step), only news of the market may wait for their group: it ends with whatever else is learned, before an
-order or a cancel leaves, and before an instant is acknowledged.
+order or a cancel leaves, and before an instant is acknowledged. An engine that is ahead of its journal, because a step broke in between,
+takes no further step and is in no snapshot: whoever goes on would have books that no record gives.
 """
 
 from __future__ import annotations
@@ -11,7 +12,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from kedge.domain.events import BarClosed, Event, FeedGap, FundingKnown, QuoteLost, QuoteSampled, TimerFired
+from kedge.domain.errors import RecordingFailed
+from kedge.domain.events import (
+    BarClosed,
+    CommandGiven,
+    Event,
+    FeedGap,
+    FundingKnown,
+    OverrideGranted,
+    QuoteLost,
+    QuoteSampled,
+    StopUnconfirmed,
+    TimerFired,
+)
 from kedge.domain.outputs import AmendSent, CancelSent, OrderSent, Output, StopWanted, TimerSet
 from kedge.engine.engine import Engine
 from kedge.services.backtest import RunJournal
@@ -23,7 +36,7 @@ _LEAVING: Final = frozenset({OrderSent, AmendSent, CancelSent, StopWanted})
 """Outputs that leave the process."""
 _MARKET: Final = frozenset({BarClosed, FeedGap, FundingKnown, QuoteSampled, QuoteLost})
 """Events that the exchange tells again after a crash, since it waits for the acknowledgement of their instant; quotes are asked again."""
-_DECIDING: Final = frozenset({BarClosed, TimerFired})
+_DECIDING: Final = frozenset({BarClosed, TimerFired, CommandGiven, StopUnconfirmed, OverrideGranted})
 """Events that let the engine decide, so that it should know the quotes of that moment first."""
 
 Watcher = Callable[[Event, Sequence[Output]], None]
@@ -52,6 +65,7 @@ class LiveCore:
         self.on_timers: Callable[[], None] = _nobody
         self.on_snapshot_due: Callable[[], None] = _nobody
         self.steps = 0
+        self._is_ahead = False
         self._snapshot_every, self._next_snapshot, self._snapshot_due = snapshot_every, snapshot_every, False
 
     def now_ns(self) -> int:
@@ -64,8 +78,9 @@ class LiveCore:
         Raises
         ------
         RecordingFailed
-            The step could not be made durable. Nothing was handed on, and the trader must stop.
+            The step could not be made durable, or an earlier one was not. Nothing was handed on, and the trader must stop.
         """
+        self._check_ahead()
         booked = id_of(event)
         if booked and event in self.seen:
             return ()
@@ -74,6 +89,7 @@ class LiveCore:
         kill = self.kill
         if kill.armed:
             kill.reach("before_step")
+        self._is_ahead = True
         outputs = self.engine.step(event)
         if outputs and (blobs := self.engine.take_blobs()):
             self.journal.keep(blobs)
@@ -82,6 +98,7 @@ class LiveCore:
         self.journal.commit(event, outputs)
         if type(event) not in _MARKET or any(type(output) in _LEAVING for output in outputs):
             self.journal.flush()
+        self._is_ahead = False
         if kill.armed:
             kill.reach("after_commit")
         if booked:
@@ -102,8 +119,23 @@ class LiveCore:
             self._snapshot_due = True
             self.on_snapshot_due()
 
+    def _check_ahead(self) -> None:
+        if self._is_ahead:
+            raise RecordingFailed(
+                "the engine is ahead of its journal",
+                why="a step broke before it was recorded",
+                fix="start the trader again: it goes on from what is recorded",
+            )
+
     def save_snapshot(self) -> None:
-        """Keep the engine's state as of the last record."""
+        """Keep the engine's state as of the last record.
+
+        Raises
+        ------
+        RecordingFailed
+            The state is not that of the last record, because a step broke before it was recorded.
+        """
+        self._check_ahead()
         self.kill.reach("before_snapshot")
         self.journal.save_snapshot(self.journal.count - 1, self.engine.snapshot())
         self._next_snapshot, self._snapshot_due = self.steps + self._snapshot_every, False

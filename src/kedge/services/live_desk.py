@@ -36,7 +36,7 @@ from kedge.services.desk_requests import Requests, Spawn, answered
 from kedge.services.desk_search import Search
 from kedge.services.live_core import LiveCore
 from kedge.services.lookup import Absent, LookupPace, Shown
-from kedge.services.permits import Permits, may_add_risk
+from kedge.services.permits import Permits, may_add_risk, may_send
 
 _log: Final = logging.getLogger("kedge.live")
 
@@ -74,7 +74,7 @@ class Desk:
     Attributes
     ----------
     unlisted : frozenset of str
-        Instruments that the venue lists no more.
+        Instruments that the venue lists no more, or on a grid that this process does not trade on.
     on_stop : callable
         Takes each wish for a stop at the venue, once it is durable; set by whoever carries them out.
     """
@@ -98,7 +98,14 @@ class Desk:
         self.on_stop: Callable[[StopWanted], None] = no_stops
         self._places, self._cancels = Requests(spawn), Requests(spawn)
         self._amends = Amends(
-            core, venue, spawn, pace, self.placing, search=lambda name: self.search(name), may_add_risk=self._may_add_risk
+            core,
+            venue,
+            spawn,
+            pace,
+            self.placing,
+            search=lambda name: self.search(name),
+            may_add_risk=self._may_add_risk,
+            may_reduce=self._may_reduce,
         )
         self._search = Search(
             core, venue, spawn, pace, told=self.told, cancel=lambda name: self.cancel(name), amending=self.amending, same_market=same_market
@@ -222,6 +229,10 @@ class Desk:
         """Asked again right before each signature: an order may have waited for room while trading was halted."""
         return self._core.state.risk_state is RiskState.RUNNING and self._sees() and may_add_risk(self._permits, self._monotonic_ns())
 
+    def _may_reduce(self) -> bool:
+        """Asked then of what only reduces: the guard's brake may have come on meanwhile."""
+        return may_send(self._core.state.brake_level)
+
     def _place(self, approved: ApprovedOrder, closing: Sequence[str]) -> None:
         """Send an order; one that opens waits until those before it, which close, were taken: arriving first it would cut them."""
         if self._core.kill.armed:
@@ -249,7 +260,7 @@ class Desk:
         name, code = approved.order.client_order_id, NO_PERMIT
         age = self._permits.granted_ns
         if approved.order.instrument in self.unlisted:
-            code, why = NOT_LISTED, f"the venue lists {approved.order.instrument} no more"
+            code, why = NOT_LISTED, f"the venue lists {approved.order.instrument} no more, or on another grid"
         elif self._core.state.risk_state is not RiskState.RUNNING:
             why = f"trading is {self._core.state.risk_state} by now"
         elif not self._sees():
@@ -261,7 +272,8 @@ class Desk:
 
     async def _placing(self, approved: ApprovedOrder) -> None:
         kill, name = self._core.kill, approved.order.client_order_id
-        placing = answered(self._venue.place(approved, is_permitted=None if approved.order.reduce_only else self._may_add_risk))
+        is_permitted = self._may_reduce if approved.order.reduce_only else self._may_add_risk
+        placing = answered(self._venue.place(approved, is_permitted=is_permitted))
         if kill.armed:
             request = asyncio.ensure_future(placing)
             await asyncio.sleep(0)

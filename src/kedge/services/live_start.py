@@ -11,7 +11,7 @@ import msgspec
 
 from kedge.domain.canonical import content_hash
 from kedge.domain.errors import Conflict, InvalidInput
-from kedge.domain.events import InstrumentChanged
+from kedge.domain.events import AccountInherited, InstrumentChanged
 from kedge.domain.instrument import Instrument
 from kedge.domain.outputs import CancelSent
 from kedge.domain.record import RunStarted, Step
@@ -21,10 +21,11 @@ from kedge.engine.engine import Engine
 from kedge.engine.lifecycle import Status
 from kedge.engine.settings import EngineSettings
 from kedge.services.backtest import RunJournal, engine_of, plain_params
+from kedge.services.heritage import books_inherited
 from kedge.services.ledger import cash_of
 from kedge.services.live_settings import LivePlan
-from kedge.services.recovery import StoredRun, first_of, recover
-from kedge.services.seen import SCAN_RECORDS_MAX, Seen, id_of, rebuild
+from kedge.services.recovery import StoredRun, check_stored, first_of, recover
+from kedge.services.seen import SCAN_RECORDS_MAX, Seen, id_of, rebuild, seen_at_start
 from kedge.strategy.base import Strategy
 
 _NO_LAW: Final = ("valid_from_ns", "price_max_ticks", "position_max_lots")
@@ -32,7 +33,7 @@ _NO_LAW: Final = ("valid_from_ns", "price_max_ticks", "position_max_lots")
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """An engine ready to go on: with its first record, and what was seen before."""
+    """An engine ready to go on: with its first record, what was seen before, and what it is to be told of an earlier run first of all."""
 
     started: RunStarted
     engine: Engine
@@ -40,6 +41,7 @@ class Begun(msgspec.Struct, frozen=True):
     commands: frozenset[str]
     cancels: frozenset[str]
     is_new: bool
+    inherited: AccountInherited | None = None
 
 
 class LiveStore(Protocol):
@@ -61,10 +63,20 @@ async def begin(venue: TradingVenue, journal: RunJournal, stored: LiveStore, pla
         The account has no money, or an instrument is not listed.
     """
     if journal.count:
-        return _go_on(journal, stored, plan, strategy)
+        begun = _go_on(journal, stored, plan, strategy)
+        return msgspec.structs.replace(begun, inherited=await _inherited(venue, plan, begun.started, journal.count))
     started = await _first_record(venue, plan)
+    inherited = await _inherited(venue, plan, started, 1)
     journal.start(started)
-    return Begun(started, engine_of(started, strategy), _seen(started), frozenset(), frozenset(), True)
+    return Begun(started, engine_of(started, strategy), seen_at_start(started), frozenset(), frozenset(), True, inherited)
+
+
+async def _inherited(venue: TradingVenue, plan: LivePlan, started: RunStarted, count: int) -> AccountInherited | None:
+    """What is to be told of the run before; who has taken steps of its own has books, and is told only what held trading."""
+    if plan.heritage is None or count > 1:
+        return None if plan.heritage is None else plan.heritage.held
+    settings = started.settings
+    return await books_inherited(venue, plan.heritage, settings["engine"]["wallet_e8"], started.started_ts_ns, settings["live"]["booked"])
 
 
 def _go_on(journal: RunJournal, stored: LiveStore, plan: LivePlan, strategy: Strategy | None) -> Begun:
@@ -75,26 +87,15 @@ def _go_on(journal: RunJournal, stored: LiveStore, plan: LivePlan, strategy: Str
             raise Conflict(
                 f"the journal holds account {started.account!r}", why=f"this trader is of {plan.account!r}", fix="use its own journal"
             )
-        _check_chain(reader, journal.count)
+        check_stored(reader, journal.count)
         engine = recover(reader, strategy=strategy)
-        seen, commands = rebuild(reader, journal.count, _seen(started))
+        seen, commands = rebuild(reader, journal.count, seen_at_start(started))
         cancels = _cancels_sent(reader, journal.count, engine)
     finally:
         close = getattr(reader, "close", None)
         if close is not None:
             close()
     return Begun(started, engine, seen, commands, cancels, False)
-
-
-def _check_chain(reader: StoredRun, count: int) -> None:
-    """Everything that is read here hangs together: from the snapshot on, and what the ids of the last day are taken from.
-
-    A store that chains nothing, in memory, has nothing to check.
-    """
-    check = getattr(reader, "check_chain", None)
-    if check is not None:
-        snapshot = reader.latest_snapshot()
-        check(start_seq=0 if snapshot is None else max(0, min(snapshot.seq, count - SCAN_RECORDS_MAX)))
 
 
 def _cancels_sent(journal: StoredRun, count: int, engine: Engine) -> frozenset[str]:
@@ -106,13 +107,6 @@ def _cancels_sent(journal: StoredRun, count: int, engine: Engine) -> frozenset[s
     steps = (record for record in journal.records(start_seq=max(1, count - SCAN_RECORDS_MAX)) if isinstance(record, Step))
     sent = (output.client_order_id for step in steps for output in step.outputs if isinstance(output, CancelSent))
     return frozenset(unknown.intersection(sent))
-
-
-def _seen(started: RunStarted) -> Seen:
-    seen = Seen(started.started_ts_ns)
-    for name in started.settings.get("live", {}).get("booked", ()):
-        seen.remember(started.started_ts_ns, name)
-    return seen
 
 
 async def _first_record(venue: TradingVenue, plan: LivePlan) -> RunStarted:
@@ -138,6 +132,8 @@ async def _first_record(venue: TradingVenue, plan: LivePlan) -> RunStarted:
         confidence_min_e8=plan.confidence_min_e8,
         gap_bars_carried=plan.gap_bars_carried,
         stop_distance_frac_e8=plan.stop_distance_frac_e8,
+        sizing=plan.sizing,
+        limits_number=plan.limits_number,
     )
     body = content_hash(msgspec.to_builtins({"engine": engine, "rung": plan.rung, "seed": plan.seed, "instruments": instruments}))
     engine = msgspec.structs.replace(engine, run_id=plan.run_id or f"{plan.rung}-{body[:16]}")

@@ -4,7 +4,8 @@ What is wanted, and what the venue has shown, stands in the engine's state; this
 time for each instrument, and the newest wish wins. An answer is no proof: the stop counts when the venue's own row of the position shows
 it, on the private stream or in its list. A request without an answer, or one that was refused, is followed by a look at the list, then by
 another try. A position that has stood for `deadline_ns` of wall time without the stop it should have is reported to the engine, which
-closes it; and again after as long, for as long as it stands so.
+closes it; and again after as long, for as long as it stands so. Where the venue refuses a stop that the price has passed, and its list
+shows the position without one, there is nothing to wait for: that is reported at once.
 """
 
 from __future__ import annotations
@@ -72,11 +73,13 @@ class _Care:
         Since when, on the wall's clock; None while all is as it should be.
     asked : deque of int
         Stops, in ticks, that were asked for last.
+    is_told : bool
+        Whether it was reported ahead of its deadline.
     """
 
     def __init__(self, slot: Slot) -> None:
         self.slot, self.side, self.since_ns = slot, 0, _NEVER
-        self.why = _NOTHING_YET
+        self.why, self.is_told = _NOTHING_YET, False
         self.asked: deque[int] = deque(maxlen=ASKED_KEPT)
         self.shown_ns = 0
         self.moved = asyncio.Event()
@@ -177,14 +180,14 @@ class Stops:
         """Begin, go on, or end carrying a stop to where it should be."""
         care.moved.set()
         if care.missing is None:
-            care.side, care.since_ns, care.why = 0, _NEVER, _NOTHING_YET
+            care.side, care.since_ns, care.why, care.is_told = 0, _NEVER, _NOTHING_YET, False
             if care.watching is not None:
                 care.watching.cancel()
                 care.watching = None
             return
         side = _side(care.slot.position_lots)
         if care.since_ns is None or care.side != side:  # another position: its time begins now
-            care.side, care.since_ns = side, self._monotonic_ns()
+            care.side, care.since_ns, care.is_told = side, self._monotonic_ns(), False
         if care.carrying is None or care.carrying.done():
             care.carrying = self._spawn(self._carry(care))
         if care.watching is None:
@@ -202,7 +205,10 @@ class Stops:
                 care.why = _why(answer)
                 _log.warning("stop not taken: %s", care.why, extra={"event": "stop_not_taken", "instrument": care.slot.instrument})
             if care.missing == ticks:
-                await self._look(care)
+                was_looked_up = await self._look(care)
+                if was_looked_up and isinstance(answer, Refused) and care.since_ns is not None and self._is_passed(care, ticks):
+                    care.is_told = True
+                    self._report(care, care.since_ns)
             if care.missing == ticks:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, self._pace.retry_max_s)
@@ -221,8 +227,13 @@ class Stops:
                     care.moved.clear()
                     await care.moved.wait()
 
-    async def _look(self, care: _Care) -> None:
-        """Ask for the venue's positions. One that is not held there needs no stop: its time begins when it is."""
+    def _is_passed(self, care: _Care, ticks: int) -> bool:
+        """Whether the position stands where this stop would have ended it, which nobody was told yet."""
+        mark_ticks = int(self._core.state.marks[care.slot.index])
+        return not care.is_told and care.missing == ticks and mark_ticks > 0 and care.side * (mark_ticks - ticks) < 0
+
+    async def _look(self, care: _Care) -> bool:
+        """Ask for the venue's positions. One that is not held there needs no stop: its time begins when it is. Whether it answered."""
         try:
             async with asyncio.timeout(self._pace.last_look_ns / NS_PER_S):
                 positions = await self._venue.positions()
@@ -231,12 +242,14 @@ class Stops:
             raise
         except (KedgeError, TimeoutError) as error:
             _log.info("positions not shown: %s", error, extra={"event": "stop_not_looked_up", "instrument": care.slot.instrument})
-            return
+            return False
         self.shown_all(positions)
         theirs = next((_side(one.lots) for one in positions if one.instrument == care.slot.instrument), 0)
         if care.side and theirs != care.side:
             care.since_ns = self._monotonic_ns()
             self._want("position")
+            return False
+        return True
 
     async def _watch(self, care: _Care) -> None:
         """Report the position each time it has stood for the whole deadline."""

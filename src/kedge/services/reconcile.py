@@ -63,6 +63,22 @@ class VenueBooks(msgspec.Struct, frozen=True, kw_only=True):
     wallet: VenueWallet
 
 
+class Agreed(msgspec.Struct, frozen=True):
+    """What the wallet held when the books were last equal, and the ledger's rows that were read with it."""
+
+    wallet_e8: int
+    rows: frozenset[str]
+
+    def explained_e8(self, books: VenueBooks) -> int:
+        """What the wallet holds by the ledger's rows that came since: money that no row tells of is not in it."""
+        return self.wallet_e8 + sum(entry.change_e8 for entry in books.ledger if entry.entry_id not in self.rows)
+
+
+def agreed(books: VenueBooks) -> Agreed:
+    """To be kept of a reading that was equal to our books."""
+    return Agreed(books.wallet.wallet_e8, frozenset(entry.entry_id for entry in books.ledger))
+
+
 async def read_books(venue: TradingVenue, since_ts_ns: int) -> VenueBooks:
     """Ask for everything at once.
 
@@ -156,11 +172,14 @@ def adoptions(state: EngineState, books: VenueBooks, ts_ns: int) -> list[Event]:
     return found
 
 
-def restatements(state: EngineState, books: VenueBooks, ts_ns: int) -> list[CostRestated]:
+def restatements(state: EngineState, books: VenueBooks, seen: Seen, ts_ns: int, since: Agreed | None = None) -> list[CostRestated]:
     """Costs of positions that explain a difference of the wallets to the last unit, where the lots are the same.
 
     Fills told out of order release other shares of a position's cost than the venue's books did, so more or less of the same profit is
-    realised: our costs and wallet are off by one and the same amount. Where the sums are not equal nothing is restated.
+    realised: our costs and wallet are off by one and the same amount. Where the sums are not equal nothing is restated. They are equal to
+    the venue's wallet, or, where money is in it that nothing explains, to what its ledger gives `since` the books were last equal; who has
+    not seen them equal yet believes the balances beside the ledger's rows. Without that, people would be shown a difference that is in part
+    our own.
     """
     theirs = {position.instrument: position for position in books.positions}
     found: list[CostRestated] = []
@@ -173,7 +192,19 @@ def restatements(state: EngineState, books: VenueBooks, ts_ns: int) -> list[Cost
         if position is not None and position.cost_e8 != cost_e8:
             moved_e8 += position.cost_e8 - cost_e8
             found.append(CostRestated(ts_ns, slot.instrument, position.cost_e8))
-    return found if moved_e8 and state.account_view[WALLET] + moved_e8 == books.wallet.wallet_e8 else []
+    ours_e8 = state.account_view[WALLET] + moved_e8 + _told_e8(books, seen)
+    explained = balances_e8(books) if since is None else {since.explained_e8(books)}
+    return found if moved_e8 and ours_e8 in {books.wallet.wallet_e8, *explained} else []
+
+
+def balances_e8(books: VenueBooks) -> set[int]:
+    """What the wallet holds by the ledger alone: the balance beside a row, and what later rows changed. One sum, where nothing is odd."""
+    found, later_e8 = set[int](), 0
+    for entry in reversed(books.ledger):
+        if entry.balance_e8 is not None:
+            found.add(entry.balance_e8 + later_e8)
+        later_e8 += entry.change_e8
+    return found
 
 
 def differences(
@@ -190,10 +221,14 @@ def differences(
         elif ours is not None and ours != held:
             found.append(BooksDiffer(ts_ns, POSITION_DIFFERS, name, "", ours, held))
     wallet = state.account_view[WALLET]
-    told_e8 = sum(entry.change_e8 for entry in not_understood(books.ledger, seen))  # reported one by one
-    if abs(wallet + told_e8 - books.wallet.wallet_e8) > wallet_tolerance_e8:
+    if abs(wallet + _told_e8(books, seen) - books.wallet.wallet_e8) > wallet_tolerance_e8:
         found.append(BooksDiffer(ts_ns, WALLET_DIFFERS, "", "", wallet, books.wallet.wallet_e8))
     return found
+
+
+def _told_e8(books: VenueBooks, seen: Seen) -> int:
+    """What rows nobody understands changed; they are reported one by one."""
+    return sum(entry.change_e8 for entry in not_understood(books.ledger, seen))
 
 
 def foreign_orders(state: EngineState, books: VenueBooks) -> list[VenueOrder]:

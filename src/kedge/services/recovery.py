@@ -7,7 +7,7 @@ own bytes; the first difference names its record.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -18,7 +18,8 @@ from kedge.domain.record import RunStarted, Step
 from kedge.engine.engine import Engine
 from kedge.governance.lineage_find import model_of
 from kedge.services.backtest import engine_of
-from kedge.strategy.base import Strategy
+from kedge.services.seen import SCAN_RECORDS_MAX
+from kedge.strategy.base import NO_TARGETS, Strategy, Target, View
 
 RawRow = tuple[int, bytes, bytes]
 _log: Final = logging.getLogger("kedge.recovery")
@@ -38,6 +39,18 @@ class StoredRun(Protocol):
 
     def records(self, *, start_seq: int = 0) -> Iterator[RunStarted | Step]: ...
     def latest_snapshot(self, at_or_before: int | None = None) -> SnapshotRow | None: ...
+
+
+class Onlooker:
+    """Stands where a strategy stands and decides nothing: who folds what was decided needs no model, and no features."""
+
+    features = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_event(self, view: View) -> Sequence[Target]:
+        return NO_TARGETS
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +75,22 @@ def first_of(journal: StoredRun) -> RunStarted:
     raise IntegrityError(
         "the journal does not begin with a run's first record", why="it is empty or cut", fix="run 'kedge audit verify' on it"
     )
+
+
+def check_stored(reader: StoredRun, count: int) -> None:
+    """Everything that going on reads hangs together: from the snapshot on, and what the ids of the last day are taken from.
+
+    A store that chains nothing, in memory, has nothing to check.
+
+    Raises
+    ------
+    IntegrityError
+        A row was changed, put in or taken out.
+    """
+    check = getattr(reader, "check_chain", None)
+    if check is not None:
+        snapshot = reader.latest_snapshot()
+        check(start_seq=0 if snapshot is None else max(0, min(snapshot.seq, count - SCAN_RECORDS_MAX)))
 
 
 def recover(journal: StoredRun, *, from_snapshot: bool = True, at_or_before: int | None = None, strategy: Strategy | None = None) -> Engine:

@@ -8,7 +8,7 @@ model that is gone or altered leaves the books visible. A file that does not fit
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -23,29 +23,17 @@ from kedge.engine.settings import EngineSettings
 from kedge.engine.state import EngineState
 from kedge.journal import Row, decode_record
 from kedge.kernel.account import DAY, DRAWDOWN_E8, EQUITY, FEES, FLOWS, FUNDING, REALISED, UNREALISED
+from kedge.services.recovery import Onlooker
 from kedge.services.replica_equity import LEVELS, EquityLevels
 from kedge.services.replica_store import LAYOUT, Checkpoint, Day, ReplicaStore, remove_store
 from kedge.services.replica_views import Views
 from kedge.storage.journal_reader import SqliteJournalReader
-from kedge.strategy.base import NO_TARGETS, Target, View
 
 PAGE_ROWS: Final = 64
 CHECK_EVERY: Final = 8
 """Rows folded between two looks at the clock."""
 SAVE_EVERY: Final = 2_000
 """Records after which a checkpoint is due."""
-
-
-class Onlooker:
-    """Stands where a strategy stands and decides nothing: a replica folds what was decided."""
-
-    features = ()
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def on_event(self, view: View) -> Sequence[Target]:
-        return NO_TARGETS
 
 
 class Replica:

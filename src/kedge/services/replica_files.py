@@ -7,13 +7,15 @@ goes with it. Files of older runs, and those that a dead process left, are delet
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from kedge.domain.errors import Conflict
+from kedge.domain.errors import Conflict, KedgeError
 from kedge.ops.health_file import is_alive
 from kedge.ops.process_lock import ProcessLock, holder_of
 from kedge.services.replica_store import remove_store
+from kedge.storage.journal_reader import SqliteJournalReader
 
 FOLDER: Final = "replica"
 KEPT: Final = 8
@@ -62,6 +64,19 @@ def tidy(state_folder: Path) -> None:
         if holder_of(lock) is None:
             remove_store(path)
             lock.unlink(missing_ok=True)
+
+
+def has_begun(journal: Path) -> bool:
+    """Whether anything stands in a journal: a trader makes it, asks its venue, and then writes the first row.
+
+    One that cannot be read has begun: why it cannot is for its reader to say.
+    """
+    with suppress(KedgeError, OSError):
+        if not journal.stat().st_size:
+            return False
+        with SqliteJournalReader(journal) as reader:
+            return reader.last_seq() >= 0
+    return True
 
 
 def written_ns(database: Path) -> int | None:

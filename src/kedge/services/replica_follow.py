@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kedge.domain.errors import KedgeError
 from kedge.ops.state_folder import JOURNAL_NAME, journal_path, run_folder
 from kedge.ops.trader_status import read_trader_status
-from kedge.services.replica_files import ReplicaFile, tidy, written_ns
+from kedge.services.replica_files import ReplicaFile, has_begun, tidy, written_ns
 from kedge.services.replica_fresh import age_of, budgets_s, judged, trouble_of, wall_text
 from kedge.services.replica_text import time_text
 from kedge.storage.journal_files import seal_path
@@ -161,10 +161,10 @@ class Follower:
         run_id = (self.trader() or {}).get("run_id")
         if run_id and (self._trader or {}).get("fresh"):
             path = run_folder(self.state_folder, str(run_id)) / JOURNAL_NAME
-            if path.is_file():
+            if path.is_file() and (path == self._path or has_begun(path)):
                 return path
         found = [(at, path) for path in (self.state_folder / "runs").glob(f"*/{JOURNAL_NAME}") if (at := written_ns(path)) is not None]
-        return max(found)[1] if found else None
+        return next((path for _, path in sorted(found, reverse=True) if path == self._path or has_begun(path)), None)
 
     async def _switch(self, path: Path | None) -> None:
         module: Any = await asyncio.to_thread(importlib.import_module, "kedge.services.replica_read")

@@ -17,7 +17,7 @@ import msgspec
 from kedge.domain.canonical import encode
 from kedge.services.replica_equity import Bucket, EquityRow
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 
 _SCHEMA: Final = (
     "CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL, engine BLOB NOT NULL)",

@@ -25,11 +25,22 @@ from kedge.domain.events import (
     OrderWaits,
 )
 from kedge.domain.orders import ApprovedOrder
-from kedge.domain.outputs import AmendSent, CancelSent, Decided, OrderRefused, OrderSent, Output, Predicted, RiskStateChanged, StopWanted
+from kedge.domain.outputs import (
+    AlertRaised,
+    AmendSent,
+    CancelSent,
+    Decided,
+    OrderRefused,
+    OrderSent,
+    Output,
+    Predicted,
+    RiskStateChanged,
+    StopWanted,
+)
 from kedge.domain.record import Step
 from kedge.engine.state import EngineState
 from kedge.kernel.account import EQUITY
-from kedge.services.replica_news import Line, line_of, stop_line
+from kedge.services.replica_news import RISK, Line, alert_line, line_of, stop_line
 from kedge.services.replica_rows import bring_up, sent_row, slippage_of
 from kedge.services.replica_store import ReplicaStore, RiskChange
 from kedge.services.replica_text import Grid, e8_text, span_s, time_text
@@ -38,12 +49,12 @@ ORDER_EVENTS: Final = (
     OrderAccepted, OrderWaits, OrderTriggered, OrderAmended, OrderAmendRefused, OrderRejected, OrderCanceled, OrderUnanswered,
     OrderProvenAbsent, OrderFilled,
 )  # fmt: skip
-SIGNAL, LIMITS, RISK = "signal", "limits", "risk"
+SIGNAL, LIMITS = "signal", "limits"
 OK: Final = "OK"
 BARE: Final[dict[str, Any]] = dict.fromkeys(
     (
-        "observed", "limit", "instrument", "decision_id", "prediction_id", "client_order_id", "strategy", "exposure", "target_qty",
-        "mark", "mid", "confidence", "probability", "expected_return", "horizon_s", "reason",
+        "observed", "limit", "instrument", "decision_id", "prediction_id", "client_order_id", "strategy", "exposure", "allowed",
+        "bound_by", "target_qty", "mark", "mid", "confidence", "probability", "expected_return", "horizon_s", "reason",
     )
 )  # fmt: skip
 
@@ -118,6 +129,8 @@ class Views:
             self._touch(seq, ts_ns, output.client_order_id, reason=output.reason)
         elif isinstance(output, RiskStateChanged):
             self._risk_changed(seq, ts_ns, output)
+        elif isinstance(output, AlertRaised):
+            self._line(seq, ts_ns, alert_line(output))
 
     # market ------------------------------------------------------------------------------------------------
 
@@ -154,6 +167,8 @@ class Views:
             "prediction_id": one.prediction_id or None,
             "strategy": one.strategy,
             "exposure": e8_text(one.exposure_e8),
+            "allowed": None if one.allowed_e8 is None else e8_text(one.allowed_e8),
+            "bound_by": one.bound_by or None,
             "target_qty": grid.qty(one.target_lots),
             "mark": grid.price(one.mark_ticks) if one.mark_ticks else None,
             "mid": None if one.mid2_ticks is None else grid.half(one.mid2_ticks),

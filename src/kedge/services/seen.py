@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from kedge.domain.events import CashMoved, Event, FundingSettled, OrderFilled
-from kedge.domain.record import Record, Step
+from kedge.domain.record import Record, RunStarted, Step
 from kedge.domain.units import NS_PER_S
 
 OVERLAP_NS: Final = 120 * NS_PER_S
@@ -84,6 +84,10 @@ class Seen:
             self._ids[name] = cost_e8
             self._order.append((ts_ns, name))
 
+    def knows(self, name: str) -> bool:
+        """Whether what goes by this id is booked."""
+        return name in self._ids
+
     def cost_e8(self, name: str) -> int | None:
         """The fee or payment that was booked under this id; None where nobody knows."""
         return self._ids.get(name)
@@ -98,6 +102,14 @@ class Seen:
         until = self.watermark_ns - 2 * OVERLAP_NS
         while len(self._order) > KEPT and self._order[0][0] < until:
             self._ids.pop(self._order.popleft()[1], None)
+
+
+def seen_at_start(started: RunStarted) -> Seen:
+    """What a run has in its books when it begins: its wallet holds what happened before, and what its first record names."""
+    seen = Seen(started.started_ts_ns)
+    for name in started.settings.get("live", {}).get("booked", ()):
+        seen.remember(started.started_ts_ns, name)
+    return seen
 
 
 def rebuild(journal: Records, count: int, seen: Seen) -> tuple[Seen, frozenset[str]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from tests import steady
 
 from kedge.domain.events import BarClosed
 from kedge.domain.record import Step
@@ -37,6 +37,7 @@ QUICK = LiveSettings(
     bars_wait_s=0.05,
     lookup=LookupPace(recv_window_ns=NS_PER_S, margin_ns=NS_PER_S, gap_s=0.001),
 )
+HANGS_S = 120.0
 EXPOSURES = (0.1, 0.1, -0.12, -0.12, 0.05, 0.0, 0.15)
 PRICES = (1_000, 1_004, 996, 1_010, 1_002, 990, 1_006, 1_000, 1_012, 998)
 
@@ -129,7 +130,7 @@ class World:
         settings: LiveSettings = QUICK,
         plan: dict[str, Any] | None = None,
         foreign: Foreign = Foreign.REFUSE,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        monotonic_ns: Callable[[], int] = steady.monotonic_ns,
         same_market: Callable[[], Awaitable[None]] | None = None,
         wall_ns: Callable[[], int] | None = None,
     ) -> LiveTrader:
@@ -169,14 +170,14 @@ class World:
             return await trader.run()
 
         try:
-            return asyncio.run(whole())
+            return steady.run(whole(), HANGS_S)
         finally:
             self.close()
 
     def run_until_killed(self, trader: LiveTrader) -> bool:
         """Run a trader that is to die; whether it did."""
         try:
-            asyncio.run(trader.run())
+            steady.run(trader.run(), HANGS_S)
         except Killed:
             self.crash()
             return True
@@ -209,7 +210,7 @@ def play(world: World, trader: LiveTrader, script: Callable[[LiveTrader], Corout
         return await running
 
     try:
-        return asyncio.run(both())
+        return steady.run(both(), HANGS_S)
     finally:
         world.close()
 

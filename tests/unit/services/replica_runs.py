@@ -47,9 +47,11 @@ class Live:
         The journal.
     strategy : Strategy, optional
         By default one that a test tells what to want.
+    begins : bool
+        Off leaves the journal without a row until somebody starts it.
     """
 
-    def __init__(self, path: Path, strategy: Strategy | None = None, prefix: str = "paper", **changes: Any) -> None:
+    def __init__(self, path: Path, strategy: Strategy | None = None, prefix: str = "paper", begins: bool = True, **changes: Any) -> None:
         self.wish = Wish()
         self.started = first_record(run_spec([instrument(), instrument(BBB)], engine=settings(run_id="", **changes)), prefix)
         self.engine = Engine(
@@ -58,7 +60,8 @@ class Live:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.journal = SqliteJournal(path, signer=KEY, source="synthetic")
-        self.journal.start(self.started)
+        if begins:
+            self.journal.start(self.started)
 
     def __enter__(self) -> Live:
         return self

@@ -344,7 +344,7 @@ def test_a_refused_order_leads_to_its_decision(tmp_path: Path) -> None:
     [
         ({}, False, "names no prediction"),
         ({"reason": "FLATTEN"}, True, "a person's command"),
-        ({"reason": "STOP_UNCONFIRMED"}, True, "the engine's own, to be flat (STOP_UNCONFIRMED)"),
+        ({"reason": "STOP_UNCONFIRMED"}, True, "the engine's own (STOP_UNCONFIRMED)"),
         ({"code": "NOT_FINITE"}, True, "no number"),
         ({"prediction_id": "run.p9"}, False, "no record of the run makes this prediction"),
     ],

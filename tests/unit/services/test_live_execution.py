@@ -8,17 +8,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from kedge.domain.events import BarClosed, Event, OrderAmended, QuoteLost, QuoteSampled, TimerFired
+from kedge.domain.events import (
+    BarClosed,
+    Command,
+    CommandGiven,
+    Event,
+    OrderAmended,
+    PositionAdopted,
+    QuoteLost,
+    QuoteSampled,
+    StopUnconfirmed,
+    TimerFired,
+)
 from kedge.domain.outputs import AmendSent, Decided, OrderSent
 from kedge.domain.venue import Quote
 from kedge.engine.lifecycle import Status
 from kedge.services.live import LiveTrader
-from kedge.services.live_quotes import instrument_of
+from kedge.services.live_quotes import instruments_of
 from kedge.services.recovery import replay
 from kedge.storage import SqliteJournalReader
 from kedge.strategy.execution import ExecutionPolicy, SliceEntry, Style, WithoutQuote
 
-from ...builders import AAA, MINUTE, T0, S, Wish, bar
+from ...builders import AAA, BBB, MINUTE, T0, S, Wish, bar, engine, instrument
 from .live_world import QUICK, PlayedMarket, World, compare_books, minutes, play, until
 from .venue_in_process import ACCOUNT, VenueInProcess
 
@@ -100,8 +111,16 @@ def test_the_same_quote_is_sampled_again_only_before_it_would_be_too_old(tmp_pat
 
 
 def test_only_what_may_send_orders_asks_for_a_quote() -> None:
-    assert [instrument_of(e) for e in (bar(1), TimerFired(T0, f"work:{AAA}"), TimerFired(T0, f"again:{AAA}"))] == [AAA] * 3
-    assert [instrument_of(e) for e in (TimerFired(T0, "life:o1"), TimerFired(T0, "catch-up"), QuoteLost(T0, AAA, "x"))] == [""] * 3
+    one = engine(instruments=[instrument(), instrument(BBB)])
+    one.step(PositionAdopted(T0, BBB, 10, 10**9))
+    asking = (bar(1), TimerFired(T0, f"work:{AAA}"), TimerFired(T0, f"again:{AAA}"), StopUnconfirmed(T0, AAA, S, "drill"))
+    assert [instruments_of(e, one.state) for e in asking] == [[AAA]] * 4
+    assert instruments_of(CommandGiven(T0, Command.FLATTEN, "ann", "drill"), one.state) == [BBB], "what is held is to be closed"
+    others = (
+        TimerFired(T0, "life:o1"), TimerFired(T0, "catch-up"), QuoteLost(T0, AAA, "x"), StopUnconfirmed(T0, "test:NOPE", S, "drill"),
+        CommandGiven(T0, Command.HALT, "ann", "drill"), CommandGiven(T0, Command.RESUME, "ann", "drill"),
+    )  # fmt: skip
+    assert [instruments_of(e, one.state) for e in others] == [[]] * 6
 
 
 @pytest.mark.parametrize("fault", ["none", "lose_amends", "lose_amend_answers"])

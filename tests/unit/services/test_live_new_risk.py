@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from kedge.domain.brake import BrakeLevel, Trigger
 from kedge.domain.errors import VenueUnavailable
-from kedge.domain.events import BooksDiffer, Command, CommandGiven, InstrumentChanged, OrderFilled, PositionAdopted
+from kedge.domain.events import BooksDiffer, BrakeTold, Command, CommandGiven, InstrumentChanged, OrderFilled, PositionAdopted
 from kedge.domain.orders import ApprovedOrder, OrderKind, Side, TimeInForce
 from kedge.domain.venue import Stream, VenuePosition
 from kedge.engine.lifecycle import Status
@@ -173,7 +174,8 @@ def test_after_a_resume_no_bar_passes_before_the_books_are_compared(tmp_path: Pa
 
 def test_books_that_differ_do_not_stop_a_person_who_flattens(tmp_path: Path):
     world, wish = World(tmp_path), Wish().say(0.12)
-    plan = {"execution": ExecutionPolicy(slice_notional_frac_e8=500_000)}
+    lasting = Limits(stale_bars_e2=100_000)  # twenty times the clock: a busy machine would see the only price go stale within seconds
+    plan = {"execution": ExecutionPolicy(slice_notional_frac_e8=500_000), "limits": lasting}
     trader = world.trader(strategy=wish, plan=plan, settings=msgspec.structs.replace(QUICK, speed=20))
 
     async def script(trader: LiveTrader) -> None:
@@ -232,6 +234,23 @@ def test_an_order_that_waits_for_room_does_not_leave_once_trading_is_halted(tmp_
     play(world, trader, script)
     assert opened(world) == []
     assert executed_ids(world.exchange) == []
+
+
+def test_a_reduction_that_waits_for_room_does_not_leave_once_the_brake_is_heard(tmp_path: Path):
+    world, wish = World(tmp_path), Wish().say(0.1)
+    trader = world.trader(strategy=wish)
+
+    async def script(trader: LiveTrader) -> None:
+        await one_bar(world, trader, 1)
+        await until(trader, lambda: len(executed_ids(world.exchange)) == 1 and not trader.desk.under_way)
+        world.venue.before_leaving = lambda: trader.core.step(BrakeTold(trader.core.now_ns(), BrakeLevel.HALTED, 1, Trigger.MANUAL, "stop"))
+        wish.say(0.0)
+        await one_bar(world, trader, 2)
+        await until(trader, lambda: trader.engine.state.funnel.refused == {"NO_PERMIT": 1})
+        assert (trader.engine.state.risk_state, trader.engine.state.halt_code) == (RiskState.HALTED, "BRAKE")
+
+    play(world, trader, script)
+    assert len(executed_ids(world.exchange)) == 1
 
 
 def test_an_order_whose_cancel_was_wanted_before_a_stop_is_cancelled_when_it_turns_up_afterwards(tmp_path: Path):

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests import steady
 
 from kedge.domain.errors import MarketGone, VenueUnavailable
 from kedge.domain.events import Command, CommandGiven, StopPlaced, StopUnconfirmed
 from kedge.domain.outputs import StopWanted
 from kedge.domain.units import NS_PER_S
 from kedge.domain.venue import Answer, Refused, Taken, Unanswered, VenuePosition
-from kedge.engine.stops import STOP_UNCONFIRMED
-from kedge.risk.states import RiskState
+from kedge.risk.states import STOP_UNCONFIRMED, RiskState
 from kedge.services.live import LiveTrader
 from kedge.services.live_settings import LiveSettings
 from kedge.services.live_stop import OnStop, stop
@@ -151,10 +150,10 @@ def test_within_three_deadlines_every_position_has_its_stop_or_is_closed(tmp_pat
     async def script(trader: LiveTrader) -> None:
         world.exchange.play(bar(1, 1_000))
         await until(trader, lambda: trader.core.state.slots[AAA].position_lots > 0)
-        begun_ns = time.monotonic_ns()
-        await until(trader, lambda: is_safe(world) or time.monotonic_ns() - begun_ns > 3 * DEADLINE_NS)
+        begun_ns = steady.monotonic_ns()
+        await until(trader, lambda: is_safe(world) or steady.monotonic_ns() - begun_ns > 3 * DEADLINE_NS)
         assert is_safe(world)
-        assert time.monotonic_ns() - begun_ns <= 3 * DEADLINE_NS
+        assert steady.monotonic_ns() - begun_ns <= 3 * DEADLINE_NS
 
     play(world, trader, script)
 
@@ -176,6 +175,24 @@ def test_a_stop_that_is_never_shown_closes_the_position_with_a_reason_and_waits_
     assert DEADLINE_NS <= told.waited_ns < 3 * DEADLINE_NS
     assert held(world) is None
     compare_books(trader.engine, world.exchange)
+
+
+@pytest.mark.parametrize("answer", [refused, lost])
+def test_a_refused_stop_that_the_price_has_passed_is_not_waited_for(tmp_path: Path, answer: Fault):
+    world, pace = World(tmp_path), msgspec.structs.replace(PACE, deadline_ns=3 * NS_PER_S)
+    world.prepare = lambda venue: setattr(venue, "set_stop_loss", lambda *_: answer(asks(venue), AAA, 0))
+    trader = stopped_trader(world, settings=msgspec.structs.replace(QUICK, stops=pace))
+
+    async def script(trader: LiveTrader) -> None:
+        world.exchange.play(bar(1, 1_000))
+        await until(trader, lambda: trader.core.state.slots[AAA].position_lots > 0)
+        world.exchange.play(bar(2, 850))  # the stop would lie at about 900
+        await until(trader, lambda: trader.core.state.halt_code == STOP_UNCONFIRMED and not trader.core.state.slots[AAA].position_lots)
+
+    play(world, trader, script)
+    told = [step.event for step in world.steps() if isinstance(step.event, StopUnconfirmed)]
+    assert [one.waited_ns < pace.deadline_ns for one in told] == [answer is refused]
+    assert held(world) is None
 
 
 def test_a_position_that_cannot_be_closed_either_is_reported_again_and_tried_again(tmp_path: Path):
@@ -224,9 +241,9 @@ def test_with_the_real_deadline_the_position_is_gone_within_three_of_them(tmp_pa
     async def script(trader: LiveTrader) -> None:
         world.exchange.play(bar(1, 1_000))
         await until(trader, lambda: trader.core.state.slots[AAA].position_lots > 0)
-        begun_ns = time.monotonic_ns()
+        begun_ns = steady.monotonic_ns()
         await until(trader, lambda: held(world) is None)
-        assert QUICK.stops.deadline_ns <= time.monotonic_ns() - begun_ns <= 3 * QUICK.stops.deadline_ns
+        assert QUICK.stops.deadline_ns <= steady.monotonic_ns() - begun_ns <= 3 * QUICK.stops.deadline_ns
 
     play(world, trader, script)
     assert trader.core.state.halt_code == STOP_UNCONFIRMED

@@ -33,6 +33,7 @@ from kedge.domain.outputs import OrderRefused, OrderSent
 from kedge.domain.venue import Stream
 from kedge.risk.states import RiskState
 from kedge.services.live import LiveTrader
+from kedge.services.live_books import STEADY_MONEY
 from kedge.services.live_status import status
 from kedge.services.permits import LocalIssuer
 from kedge.services.reconcile import Foreign
@@ -223,6 +224,23 @@ def test_a_deposit_is_booked_once_from_the_ledger(tmp_path: Path):
 
     play(world, trader, script)
     assert [type(step.event) for step in world.steps()].count(CashMoved) == 1
+    compare_books(trader.engine, world.exchange)
+
+
+def test_a_deposit_whose_ledger_row_comes_late_is_no_difference(tmp_path: Path):
+    world = World(tmp_path)
+    trader = world.trader(strategy=Wish())
+
+    async def script(trader: LiveTrader) -> None:
+        await one_bar(world, trader, 1)
+        world.exchange.core.transfer(ACCOUNT, 5_000_000_000, world.exchange.now_ns)
+        world.venue.hides_ledger = STEADY_MONEY - 1
+        trader.want_reconciliation("test")
+        await until(trader, lambda: trader.engine.state.account_view[14] == 5_000_000_000)
+
+    play(world, trader, script)
+    assert world.venue.hides_ledger == 0
+    assert (halted(trader), differences(world)) == ("", [])
     compare_books(trader.engine, world.exchange)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kedge.engine.fold_orders import VENUE_ACTED
-from kedge.engine.stops import STOP_UNCONFIRMED
+from kedge.risk.states import STOP_UNCONFIRMED
 from kedge.services.reconcile import DIFFERENCE_CODES
 from kedge.venues.bybit.mapping_account import LEDGER_KINDS
 

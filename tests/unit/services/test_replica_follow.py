@@ -159,6 +159,30 @@ def test_a_journal_that_cannot_be_read_is_said_and_tried_again(tmp_path: Path, m
     followed(tmp_path, then)
 
 
+def test_a_journal_in_which_nothing_stands_yet_is_not_damaged_and_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_follow, "CHOOSE_S", 0.01)
+    with Live(journal(tmp_path, "before")) as before:
+        before.step(bar(1))
+    problems: list[str] = []
+
+    async def then(follower: Follower) -> None:
+        await until(follower, lambda: follower.run_id == before.started.run_id)
+        journal(tmp_path, "empty").parent.mkdir()
+        journal(tmp_path, "empty").touch()
+        write_trader_status(tmp_path, {"run_id": "now"}, datetime.now(UTC))
+        with Live(journal(tmp_path, "now"), begins=False) as now:
+            await asyncio.sleep(0.1)  # several choices later
+            problems.append(follower.problem)
+            assert follower.run_id == before.started.run_id
+            now.journal.start(now.started)
+            await until(follower, lambda: follower.run_id == now.started.run_id)
+        problems.append(follower.problem)
+
+    with trader_lock(tmp_path):
+        followed(tmp_path, then)
+    assert problems == ["", ""]
+
+
 def test_a_chosen_run_that_is_not_there_is_said(tmp_path: Path) -> None:
     async def then(follower: Follower) -> None:
         await until(follower, lambda: follower.state == "failed")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kedge.domain.events import (
+    AccountInherited,
     BooksDiffer,
     Event,
     FeedGap,
@@ -26,10 +27,11 @@ from kedge.domain.events import (
     TimerFired,
 )
 from kedge.domain.orders import FillCause, Liquidity, OrderIntent, Side
-from kedge.domain.outputs import AmendSent, StopWanted
-from kedge.engine.stops import STOP_UNCONFIRMED
+from kedge.domain.outputs import AlertRaised, AmendSent, StopWanted
+from kedge.risk.sizing_policy import SizingPolicy
+from kedge.risk.states import STOP_UNCONFIRMED
 from kedge.services import replica_figures as figures
-from kedge.services.replica_news import line_of, stop_line
+from kedge.services.replica_news import alert_line, line_of, stop_line
 from kedge.services.replica_read import Reading
 from kedge.services.replica_text import Grid
 from kedge.strategy.execution import ExecutionPolicy, Style
@@ -115,6 +117,20 @@ def test_a_stop_that_is_wanted_or_taken_away_has_a_line() -> None:
 
 
 # whole runs ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "words"),
+    [
+        ("DRAWDOWN", "soft", "a soft level is crossed"),
+        ("DRAWDOWN", "over", "well below its soft level again"),
+        ("HISTORY_REFUSED", "hard", "daily closes that cannot be are not used"),
+        ("HISTORY_REFUSED", "over", "the daily closes that were told are used again"),
+    ],
+)
+def test_an_alert_says_what_it_is_about(code: str, severity: str, words: str) -> None:
+    line = alert_line(AlertRaised(code=code, severity=severity, observed="x", limit="", instrument=AAA))
+    assert (line.code, line.facts["reason"], line.facts["limit"]) == (f"ALERT_{code}", words, None)
 
 
 def test_an_orders_row_follows_its_changes(tmp_path: Path) -> None:
@@ -237,3 +253,35 @@ def test_a_fill_shows_its_slippage_and_a_stop_that_fired_its_cause(tmp_path: Pat
         assert [row["code"] for row in rows(replica, "decisions", stage="quotes")] == ["QUOTE_LOST"]
         assert rows(replica, "decisions", stage="books")[0]["limit"] == "0.003 at the venue"
         closed(replica)
+
+
+def test_a_decision_that_a_cap_cut_says_what_was_left_and_by_which(tmp_path: Path) -> None:
+    with Live(tmp_path / "j.sqlite", sizing=SizingPolicy()) as live:
+        live.wish.say(0.2)
+        live.step(bar(1))
+        replica = read_all(opened(live.path, tmp_path / "r.sqlite"))
+        (row,) = rows(replica, "decisions", stage="signal")
+        assert (row["code"], row["exposure"], row["allowed"], row["bound_by"]) == ("OK", "0.20000000", "0.13201320", "trade-risk")
+        closed(replica)
+
+
+def test_what_a_run_took_over_is_told_with_its_figures() -> None:
+    held = {"risk_state": "halted", "code": "DRAWDOWN", "reason": "8.1%", "limit": "8%"}
+    whole = AccountInherited(T0, "paper-1", 7, "ab", **held, peak_e8=10**12, flows_e8=-5 * 10**8, unexplained_e8=-1)
+    assert line(whole) == (
+        "risk",
+        "INHERITED",
+        True,
+        {
+            "observed": "halted for DRAWDOWN",
+            "limit": "high-water mark 10000.00000000",
+            "reason": "paper-1 to its record 7 traded this account before; "
+            "since then -5.00000000 flowed, 0.00000000 was traded, -0.00000001 is unexplained",
+        },
+    )
+    assert line(AccountInherited(T0, "paper-1", 7, "ab")) == (
+        "risk",
+        "INHERITED",
+        False,
+        {"observed": "running", "reason": "paper-1 to its record 7 traded this account before"},
+    )

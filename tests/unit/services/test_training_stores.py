@@ -264,7 +264,7 @@ def test_trainings_at_the_same_time_give_one_champion_and_no_version_twice(tmp_p
         )
         for seed in "112"
     ]
-    told = [child.communicate(timeout=120) for child in children]
+    told = [child.communicate(timeout=400) for child in children]
     assert [child.returncode for child in children] == [0, 0, 0], told
     stores = Stores.of(tmp_path)
     found = stores.registry.versions("race")

@@ -150,6 +150,7 @@ class VenueInProcess:
         self.held: list[VenueNews] | None = None
         self.twice = False
         self.hides_executions = 0
+        self.hides_ledger = 0
         self.wait_before_answer: asyncio.Event | None = None
         self.on_place: Callable[[ApprovedOrder], None] | None = None
         self.before_leaving: Callable[[], None] | None = None
@@ -346,7 +347,11 @@ class VenueInProcess:
     async def ledger(self, since_ts_ns: int) -> list[LedgerEntry]:
         await self._asked()
         rows = self.core.transaction_log(ACCOUNT, limit=10_000).rows
-        return [entry_of(row) for row in reversed(rows) if row.ts_ns >= since_ts_ns]
+        found = [entry_of(row) for row in reversed(rows) if row.ts_ns >= since_ts_ns]
+        if self.hides_ledger:
+            self.hides_ledger -= 1
+            return found[:-1]
+        return found
 
     async def bars(self, instrument_id: InstrumentId, from_ts_ns: int, to_ts_ns: int) -> list[BarClosed]:
         await self._asked()
