@@ -167,10 +167,12 @@ class ExchangeCore(VenueAccount):
         return events + self._margin_call(close_ns)
 
     def change_instrument(self, new: Instrument, ts_ns: int) -> list[Event]:
-        """Take a new dated record: working orders are cancelled, the position is re-expressed exactly or refused."""
+        """Take a new dated record; of another grid working orders are cancelled, and the position is re-expressed exactly or refused."""
         slot = self.slots[new.instrument_id]
         old = self.specs[slot]
-        events: list[Event] = [self._drop(w, "INSTRUMENT_CHANGED", ts_ns) for w in list(self.working[new.instrument_id].values())]
+        is_same_grid = (new.tick_e8, new.lot_e8) == (old.tick_e8, old.lot_e8)
+        stand = [] if is_same_grid else list(self.working[new.instrument_id].values())
+        events: list[Event] = [self._drop(w, "INSTRUMENT_CHANGED", ts_ns) for w in stand]
         lots, rest = divmod(int(self.lots[slot]) * old.lot_e8, new.lot_e8)
         if rest:
             raise InvalidInput(
@@ -178,7 +180,8 @@ class ExchangeCore(VenueAccount):
             )
         mark = (2 * int(self.marks[slot]) * old.tick_e8 + new.tick_e8) // (2 * new.tick_e8)
         self.specs[slot] = new
-        self.stops.pop(new.instrument_id, None)  # it was counted in the old ticks
+        if not is_same_grid:
+            self.stops.pop(new.instrument_id, None)  # it was counted in the old ticks
         self.lots[slot], self.marks[slot], self.tick_values[slot] = lots, mark, new.tick_value_e8
         self.leverages[slot] = min(self.settings.leverage_e2, new.leverage_max_e2)
         self.taker_fees[slot] = max(0, new.taker_fee_e8)

@@ -17,7 +17,7 @@ from kedge.domain.errors import InvalidInput
 Kind = Literal[
     "reject", "lose_request", "delay_request", "drop_reply", "hang_reply", "timeout_after", "delay_reply", "duplicate_reply",
     "reorder_reply", "lose_private", "duplicate_private", "duplicate_execution", "reorder_private", "delay_private", "drop_book",
-    "duplicate_book", "reorder_book", "stale_book", "crossed_book", "ban", "maintenance", "clock_skew", "cut",
+    "duplicate_book", "reorder_book", "stale_book", "crossed_book", "thin_book", "wide_book", "ban", "maintenance", "clock_skew", "cut",
 ]  # fmt: skip
 Stream = Literal["", "public", "private", "trade"]
 
@@ -26,6 +26,7 @@ DAY_MS: Final = 86_400_000
 COUNT_MAX: Final = 1_000_000
 DEFAULT_MS: Final[Mapping[str, int]] = {
     "ban": 600_000, "maintenance": 60_000, "delay_private": 1_000, "stale_book": 5_000, "crossed_book": 5_000,
+    "thin_book": 5_000, "wide_book": 5_000,
     "delay_request": 500, "delay_reply": 500,
 }  # fmt: skip
 """Milliseconds meant by a fault that says none."""
@@ -53,6 +54,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     path : str
         Only requests to this path, such as `/v5/order/create`; the trade socket's operations count as their paths. Empty for those
         that place, change or cancel orders.
+    bps : int
+        How much of its usual size the background still quotes, or how far from the price, in ten thousandths.
     account, symbol, stream : str
         Only this account, this instrument (in the venue's words), these connections; empty for any.
     """
@@ -66,6 +69,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     code: Annotated[int, msgspec.Meta(ge=0, le=9_999_999)] = 0
     text: Annotated[str, msgspec.Meta(max_length=200)] = ""
     path: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    bps: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     account: Annotated[str, msgspec.Meta(max_length=64)] = ""
     symbol: Annotated[str, msgspec.Meta(max_length=32)] = ""
     stream: Stream = ""
@@ -108,6 +112,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "reorder_book": Rule("a change of a book stream comes after the next one", _BOOK),
     "stale_book": Rule("books and tickers are held back for `ms`, then come in order", ("ms",)),
     "crossed_book": Rule("book streams show a bid above the best ask for `ms`", ("ms", "symbol")),
+    "thin_book": Rule("the background quotes `bps` of its usual size for `ms`; nothing for 0", ("ms", "bps", "symbol")),
+    "wide_book": Rule("the background quotes `bps` away from the price for `ms`", ("ms", "bps", "symbol")),
     "ban": Rule("every request gets 403 for `ms`, sockets are cut", ("ms",)),
     "maintenance": Rule("every request gets 503 for `ms`, sockets are cut", ("ms",)),
     "clock_skew": Rule("the wall's clock is off by `ms`, for `for_ms` or until disarmed", ("ms", "for_ms")),
@@ -116,7 +122,16 @@ RULES: Final[Mapping[str, Rule]] = {
 """Every kind, in the order of the documentation."""
 
 ON_ARRIVAL: Final[tuple[Kind, ...]] = ("lose_request", "delay_request")
-LASTING: Final[tuple[Kind, ...]] = ("ban", "maintenance", "delay_private", "stale_book", "crossed_book", "clock_skew")
+LASTING: Final[tuple[Kind, ...]] = (
+    "ban",
+    "maintenance",
+    "delay_private",
+    "stale_book",
+    "crossed_book",
+    "thin_book",
+    "wide_book",
+    "clock_skew",
+)
 AT_ONCE: Final[tuple[Kind, ...]] = (*LASTING, "cut")
 """Kinds that begin at their time, whoever asks; all others wait for something to strike."""
 

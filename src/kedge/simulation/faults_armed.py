@@ -14,6 +14,7 @@ import msgspec
 
 from kedge.domain.units import NS_PER_MS
 from kedge.simulation.faults import AT_ONCE, LASTING, ON_ARRIVAL, RATE_ALWAYS_BPS, Fault, Kind, checked
+from kedge.simulation.venue_types import Crowd
 
 _QUESTIONS: Final = frozenset({"/v5/order/realtime", "/v5/order/history"})
 _ORDERS: Final = "/v5/order/"
@@ -150,6 +151,13 @@ class Armoury:
         """By how much the venue's wall clock is off now."""
         one = self._latest("clock_skew", now_ns)
         return 0 if one is None else one.fault.ms * NS_PER_MS
+
+    def crowd(self, usual: Crowd, now_ns: int, symbol: str) -> Crowd:
+        """How the background of an instrument is to quote now: as usual, thinner, or further away."""
+        thin, wide = self._latest("thin_book", now_ns, symbol), self._latest("wide_book", now_ns, symbol)
+        if thin is not None:
+            usual = msgspec.structs.replace(usual, notional_e8=usual.notional_e8 * thin.fault.bps // RATE_ALWAYS_BPS)
+        return usual if wide is None else msgspec.structs.replace(usual, gap_bps=wide.fault.bps)
 
     def shown(self, now_ns: int) -> dict[str, Any]:
         """What is armed and scheduled, how long lasting ones hold (ms), and how often each kind has struck."""

@@ -52,6 +52,7 @@ from kedge.simulation.venue_types import (
     CancelType,
     Change,
     CreateType,
+    Crowd,
     FundingRow,
     LogType,
     OrderRequest,
@@ -353,6 +354,17 @@ class Venue(VenueReads):
         """The rate of the next settlement is unknown: tickers say none, nobody is charged, history does not hold it."""
         self._market(instrument).skip_funding()
 
+    def set_crowd(self, instrument: InstrumentId, crowd: Crowd) -> None:
+        """From now on the background of one instrument quotes so: what it quoted is taken back, and quoted anew around the last price."""
+        market, held = self._market(instrument), self._crowds[instrument]
+        if held.crowd == crowd:
+            return
+        held.crowd = crowd
+        held.retire(0, 1 << 62)
+        if market.is_live:
+            self._quote(market, held, *held.touch(market.last_ticks, held.coin()))
+            self._settle()
+
     def advance(self, ts_ns: int) -> None:
         """Let time pass: klines close and funding settles when due."""
         self._begin(ts_ns)
@@ -502,19 +514,23 @@ class Venue(VenueReads):
 
     def _move(self, market: Market, before_ticks: int, last_ticks: int, flow_lots: int | None) -> None:
         """The crowd carries the price to `last_ticks`."""
-        crowd, spread = self._crowds[market.name], self.settings.crowd.spread_ticks
+        crowd = self._crowds[market.name]
         rises = last_ticks > before_ticks or (last_ticks == before_ticks and crowd.coin())
-        bid, ask = (last_ticks - spread, last_ticks) if rises else (last_ticks, last_ticks + spread)
+        bid, ask = crowd.touch(last_ticks, rises)
         crowd.retire(bid, ask)
         self._sweep(market, Side.SELL, last_ticks + 1)
         self._sweep(market, Side.BUY, last_ticks - 1)
+        self._quote(market, crowd, bid, ask)
+        lots = crowd.draw(crowd.crowd.flow_notional_e8) if flow_lots is None else flow_lots
+        if lots:
+            self._flow(market, Side.BUY if rises else Side.SELL, lots, last_ticks)
+
+    def _quote(self, market: Market, crowd: Background, bid: int, ask: int) -> None:
+        """The crowd's quotes that are missing behind this touch."""
         for order_id, side, price, lots in crowd.missing(bid, ask):
             outcome = self._dealing.crowd(market, order_id, side, lots, price, TimeInForce.GTC)
             if outcome.resting_lots:
                 crowd.quoted(order_id, side, price)
-        lots = crowd.draw(self.settings.crowd.flow_notional_e8) if flow_lots is None else flow_lots
-        if lots:
-            self._flow(market, Side.BUY if rises else Side.SELL, lots, last_ticks)
 
     def _sweep(self, market: Market, side: Side, worst_ticks: int) -> None:
         """The crowd takes every resting order that the price has passed."""

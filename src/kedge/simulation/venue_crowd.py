@@ -13,6 +13,7 @@ from kedge.simulation.venue_market import Market
 from kedge.simulation.venue_types import Crowd
 
 _MASK64: Final = (1 << 64) - 1
+_BPS: Final = 10_000
 _STRIDE: Final = 0x9E3779B97F4A7C15
 
 
@@ -45,6 +46,12 @@ class Background:
         """Heads or tails."""
         self._state = (self._state + _STRIDE) & _MASK64
         return bool(mix(self._state) & 1)
+
+    def touch(self, last_ticks: int, rises: bool) -> tuple[int, int]:
+        """Best bid and ask of the crowd around a price: the touch that moved is at it, or `gap_bps` away; a side below one tick is none."""
+        spread, gap = self.crowd.spread_ticks, last_ticks * self.crowd.gap_bps // _BPS
+        bid, ask = (last_ticks - spread, last_ticks) if rises else (last_ticks, last_ticks + spread)
+        return bid - gap, ask + gap
 
     def retire(self, bid_ticks: int, ask_ticks: int) -> None:
         """Take out quotes better than this touch, and those that have left the window behind it."""

@@ -522,12 +522,15 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True):
         Mean notional of a level, 1e-8 of the quote currency; sizes are drawn between half and one and a half of it.
     flow_notional_e8 : int
         Mean notional that the crowd trades when a price is fed without a flow of its own.
+    gap_bps : int
+        How far from the price, on both sides, the best quote stands beyond the spread; 0 for at the price.
     """
 
     levels: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 25
     spread_ticks: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     notional_e8: Annotated[int, msgspec.Meta(ge=0)] = 5_000_000_000_000
     flow_notional_e8: Annotated[int, msgspec.Meta(ge=0)] = 500_000_000_000
+    gap_bps: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
 
 
 class VenueSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -244,6 +244,8 @@ def test_a_stop_goes_with_its_position_and_needs_one() -> None:
     assert core.stops == {}
     core.set_stop(AAA, 1_020, T0 + 2 * MINUTE)
     core.change_instrument(instrument(taker_fee_e8=1), T0 + 2 * MINUTE)
+    assert core.stops == {AAA: 1_020}, "its ticks are what they were"
+    core.change_instrument(instrument(tick_e8=5_000_000), T0 + 2 * MINUTE)
     assert core.stops == {}, "it was counted in the old ticks"
 
 

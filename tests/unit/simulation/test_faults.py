@@ -22,7 +22,7 @@ def test_every_kind_has_its_rule_and_every_rule_a_kind_and_known_fields() -> Non
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_kind_can_be_read_with_each_of_its_fields_and_survives_json(kind: str) -> None:
     values = {"count": 2, "for_ms": 5, "rate_bps": 200, "ms": 7, "code": 110007, "text": "no", "path": "/v5/order/create", "account": "1"}
-    values |= {"symbol": "BTCUSDT", "stream": "public"}
+    values |= {"symbol": "BTCUSDT", "stream": "public", "bps": 50}
     plain: dict[str, Any] = {"fault": kind, "after_ms": 3, **{name: values[name] for name in RULES[kind].fields}}
     fault = read_fault(plain)
     assert all(getattr(fault, name) == value for name, value in plain.items())

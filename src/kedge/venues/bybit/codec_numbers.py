@@ -7,7 +7,7 @@ than eight decimals is rounded half to even. Plain texts take a path without `De
 from __future__ import annotations
 
 import re
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Final
 
 from kedge.domain.errors import VenueUnavailable
@@ -62,7 +62,7 @@ def money_e8(text: str, field: str) -> int:
     if value is None:
         with localcontext() as exact:
             exact.prec = 60
-            value = int((_decimal(text, field) / _ONE_E8).to_integral_value())
+            value = int((_decimal(text, field) / _ONE_E8).to_integral_value(ROUND_HALF_EVEN))
     return _bounded(value, text, field)
 
 

@@ -7,7 +7,7 @@ an argument, monotonic nanoseconds. Who waits for room, and in what order, is `l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
@@ -90,7 +90,7 @@ class Utilisation(NamedTuple):
 
 
 class _Group:
-    __slots__ = ("blocked_until_ns", "foreign", "limit", "no_exits", "own", "rule", "said", "sent")
+    __slots__ = ("blocked_until_ns", "foreign", "is_whole", "limit", "no_exits", "own", "rule", "said", "sent")
 
     def __init__(self, rule: GroupLimit, speed: int) -> None:
         self.rule = rule
@@ -100,6 +100,11 @@ class _Group:
         self.foreign = Window(rule.window_ns, 0)
         self.said: tuple[int | None, int | None] = (None, None)
         self.blocked_until_ns = 0
+        self.is_whole = False
+
+    def share(self) -> None:
+        """Work out our part of the limit in force."""
+        self.own = self.limit if self.is_whole else max(1, self.limit * self.rule.own // self.rule.limit)
 
     def room(self, priority: Priority) -> int:
         kept = self.rule.exit_room * self.own // self.rule.own
@@ -243,12 +248,20 @@ class RequestLimits:
         if found is None or limit is None or limit < 1:
             return
         if limit != found.limit:
-            found.limit, found.own = limit, max(1, limit * found.rule.own // found.rule.limit)
+            found.limit = limit
+            found.share()
         if remaining is None or not 0 <= remaining <= limit:
             return
         found.said = (limit, remaining)
         found.foreign.prune(now_ns)
         found.note_others(ticket.parts[0][1], now_ns, limit - remaining)
+
+    def claim(self, groups: Iterable[str], *, whole: bool) -> None:
+        """Use the whole limit of these groups from now on, or our share of it again. What others use is still heeded."""
+        for name in groups:
+            found = self._groups[name]
+            found.is_whole = whole
+            found.share()
 
     def largest(self, group: str, priority: Priority) -> int | None:
         """The largest cost one request may have; None where the group has no limit."""

@@ -60,6 +60,7 @@ def venue_position(row: PositionData, records: Mapping[str, Instrument]) -> Venu
         leverage_e2=None if is_blank(row.leverage) else money_e8(row.leverage or "", "leverage") // (E8 // 100),
         stop_loss_ticks=unset_price_ticks(row.stop_loss, instrument, "stopLoss"),
         ts_ns=ns_from_ms(row.updated_ms),
+        only_reduces=bool(row.is_reduce_only),
     )
 
 

@@ -6,14 +6,16 @@ clock serve all, and the sockets share the last two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Final
 
 from kedge.domain.errors import NotFound
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.ports import Metrics
 from kedge.venues.bybit.clock_offset import ClockOffset
-from kedge.venues.bybit.codec import PositionData, UnreadablePayload
+from kedge.venues.bybit.codec import FeeRateData, PositionData, UnreadablePayload
 from kedge.venues.bybit.credentials import Credentials, Rung
 from kedge.venues.bybit.http import Wire
 from kedge.venues.bybit.instruments import instrument_from, symbol_of
@@ -27,6 +29,8 @@ from kedge.venues.bybit.rest_market import RestMarket
 from kedge.venues.bybit.rest_position import RestPosition
 from kedge.venues.bybit.rest_trade import RestTrade
 from kedge.venues.bybit.signing import signer_for
+
+NO_FEES: Final[Mapping[str, FeeRateData]] = MappingProxyType({})
 
 
 class BybitRest(RestMarket, RestTrade, RestPosition, RestAccount, RestAssets):
@@ -46,6 +50,8 @@ class BybitRest(RestMarket, RestTrade, RestPosition, RestAccount, RestAssets):
         The present in data time, where that is not the wall's: decides which bars are closed.
     seed : int
         Of the jitter between repeats.
+    mono_ns : callable
+        The machine's monotonic clock.
     metrics : Metrics, optional
         Where the use of the limits is shown.
     """
@@ -61,13 +67,14 @@ class BybitRest(RestMarket, RestTrade, RestPosition, RestAccount, RestAssets):
         data_now_ms: Callable[[], int] | None = None,
         seed: int = 0,
         pace: Pace = DEFAULT_PACE,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
         metrics: Metrics | None = None,
     ) -> None:
         self.credentials = credentials
         self.limits = limits or RequestLimits(TRADER_LIMITS, speed=speed)
         self.clock = clock or ClockOffset()
         self.signer = signer_for(credentials) if credentials else None
-        caller = Caller(Wire(base_url), self.limits, self.signer, clock=self.clock, seed=seed, pace=pace, metrics=metrics)
+        caller = Caller(Wire(base_url), self.limits, self.signer, clock=self.clock, seed=seed, pace=pace, mono_ns=mono_ns, metrics=metrics)
         super().__init__(caller, data_now_ms)
 
     async def __aenter__(self) -> BybitRest:
@@ -96,8 +103,10 @@ class BybitRest(RestMarket, RestTrade, RestPosition, RestAccount, RestAssets):
             rows += await self.positions(symbol)
         return refuse_if_needed(findings + check_account(await self.account_info(), rows))
 
-    async def instruments(self, ids: Sequence[InstrumentId], *, valid_from_ns: int = 0) -> list[Instrument]:
-        """The records in force, with margin tiers and this account's fees, in the order asked.
+    async def instruments(
+        self, ids: Sequence[InstrumentId], *, valid_from_ns: int = 0, fees: Mapping[str, FeeRateData] = NO_FEES
+    ) -> list[Instrument]:
+        """The records in force, with margin tiers and this account's fees, in the order asked; `fees` by symbol are not asked for again.
 
         Raises
         ------
@@ -106,13 +115,14 @@ class BybitRest(RestMarket, RestTrade, RestPosition, RestAccount, RestAssets):
         InvalidInput
             It is not a trading linear USDT perpetual.
         """
-        return [await self._instrument(symbol_of(instrument_id), valid_from_ns) for instrument_id in ids]
+        symbols = [symbol_of(instrument_id) for instrument_id in ids]
+        return [await self._instrument(symbol, valid_from_ns, fees.get(symbol)) for symbol in symbols]
 
-    async def _instrument(self, symbol: str, valid_from_ns: int) -> Instrument:
+    async def _instrument(self, symbol: str, valid_from_ns: int, fee: FeeRateData | None) -> Instrument:
         rules = [row for row in await self.instruments_info(symbol) if row.symbol == symbol]
         if not rules:
             raise NotFound(f"the venue has no linear contract {symbol}", why="its list of instruments lacks it", fix="check the spelling")
-        fees = [row for row in await self.fee_rates(symbol) if row.symbol == symbol]
+        fees = [fee] if fee is not None else [row for row in await self.fee_rates(symbol) if row.symbol == symbol]
         if not fees:
             raise UnreadablePayload(f"fee-rate lists nothing for {symbol}", why="fees are never assumed", fix="ask again; check the key")
         tiers = [row for row in await self.risk_limits(symbol) if row.symbol == symbol]

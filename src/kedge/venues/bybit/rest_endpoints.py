@@ -99,6 +99,13 @@ WITHDRAWABLE: Final = Endpoint("/v5/asset/withdraw/withdrawable-amount")
 _MINUTE_NS: Final = 60 * NS_PER_S
 
 
+TRADER_ADDRESS_LIMIT: Final = 400
+"""The trader's share of the 600 HTTP requests that the venue takes from one address in 5 s."""
+
+GUARD_ADDRESS_LIMIT: Final = 200
+"""The guard's share of them, for both may run on one host."""
+
+
 def _share(limit: int, window_ns: int = NS_PER_S) -> GroupLimit:
     return GroupLimit(limit, limit * 8 // 10, 0, window_ns)
 
@@ -126,16 +133,27 @@ TRADER_LIMITS: Final = MappingProxyType(
         COIN_BALANCES.group: _share(5),
         COIN_INFO.group: _share(5),
         KEY_INFO.group: _share(10),
-        FEE_RATE.group: _share(5),
+        FEE_RATE.group: GroupLimit(5, 3),
         DCP_INFO.group: _share(5),
-        TRANSACTION_LOG.group: _share(25),
+        TRANSACTION_LOG.group: GroupLimit(25, 13),
         TRANSFERS.group: _share(60, _MINUTE_NS),
         DEPOSITS.group: _share(100, _MINUTE_NS),
         INTERNAL_DEPOSITS.group: _share(300),
         WITHDRAWALS.group: _share(300, _MINUTE_NS),
-        **{e.group: _share(50) for e in (REALTIME, HISTORY, EXECUTIONS, POSITIONS, CLOSED_PNL)},
-        **{e.group: _share(50) for e in (WALLET, ACCOUNT_INFO, USER_SETTINGS, TRANSFERABLE)},
+        **{e.group: GroupLimit(50, 35) for e in (REALTIME, EXECUTIONS)},
+        **{e.group: GroupLimit(50, 25) for e in (POSITIONS, WALLET)},
+        **{e.group: _share(50) for e in (HISTORY, CLOSED_PNL, ACCOUNT_INFO, USER_SETTINGS, TRANSFERABLE)},
     }
 )
-"""The trader's shares: create 7, cancel 6 and amend 10 of 10 a second, four fifths of the reads.
-Exits create and cancel, they never amend: no room is kept there."""
+"""The trader's shares: create 7, cancel 6 and amend 10 of 10 a second, four fifths of the reads, and less of those that the guard repeats,
+whose plan uses hardly more than half of its own shares. Exits create and cancel, they never amend: no room is kept there."""
+
+GUARD_LIMITS: Final = MappingProxyType(
+    {
+        name: GroupLimit(rule.limit, max(1, rule.limit - rule.own), 0, rule.window_ns)
+        for name, rule in TRADER_LIMITS.items()
+        if rule.own < rule.limit
+    }
+)
+"""The guard's shares: what the trader's leave, create 3 and cancel 4 of 10 a second, half of positions and wallet, a fifth of the reads
+and more. It never amends."""

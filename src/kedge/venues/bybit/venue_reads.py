@@ -7,7 +7,7 @@ the newest data time, because the exchange may play at another date than the wal
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kedge.domain.errors import InvalidInput, NotFound, VenueUnavailable
@@ -15,16 +15,16 @@ from kedge.domain.events import BarClosed, FundingKnown, FundingSettled, OrderFi
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.ports import Metrics
 from kedge.domain.units import NS_PER_DAY, NS_PER_MS, NS_PER_S
-from kedge.domain.venue import LedgerEntry, VenueOrder, VenuePosition, VenueWallet
+from kedge.domain.venue import DailyCloses, LedgerEntry, VenueOrder, VenuePosition, VenueWallet
 from kedge.venues.bybit import mapping, mapping_account, mapping_fills
 from kedge.venues.bybit.bars import bar_from_kline
-from kedge.venues.bybit.codec_numbers import optional_money_e8
+from kedge.venues.bybit.codec_numbers import UnreadablePayload, optional_money_e8
 from kedge.venues.bybit.credentials import Credentials
 from kedge.venues.bybit.instruments import instrument_id_of, symbol_of
-from kedge.venues.bybit.limits import RequestLimits, Utilisation
+from kedge.venues.bybit.limits import GroupLimit, RequestLimits, Utilisation
 from kedge.venues.bybit.public_feed_funding import rate_of_history
 from kedge.venues.bybit.rest import BybitRest
-from kedge.venues.bybit.rest_endpoints import TRADER_LIMITS
+from kedge.venues.bybit.rest_endpoints import TRADER_ADDRESS_LIMIT, TRADER_LIMITS
 from kedge.venues.bybit.venue_settings import VenueSettings
 
 _LOG: Final = logging.getLogger(__name__)
@@ -45,15 +45,24 @@ class VenueReads:
         self.rest = BybitRest(
             settings.addresses.rest,
             credentials,
-            limits=RequestLimits(
-                TRADER_LIMITS,
-                speed=settings.speed,
-                idle_per_minute=settings.general_per_minute,
-                ban_ns=int(settings.ban_s * NS_PER_S),
-            ),
+            limits=self._limits(),
             data_now_ms=lambda: self.data_now_ns() // NS_PER_MS,
             seed=settings.seed,
             metrics=metrics,
+        )
+
+    def _limits(self) -> RequestLimits:
+        """This process's shares of the venue's limits."""
+        return self._made_limits(TRADER_LIMITS, TRADER_ADDRESS_LIMIT)
+
+    def _made_limits(self, shares: Mapping[str, GroupLimit], address_limit: int) -> RequestLimits:
+        settings = self.settings
+        return RequestLimits(
+            shares,
+            speed=settings.speed,
+            address_limit=address_limit,
+            idle_per_minute=settings.general_per_minute,
+            ban_ns=int(settings.ban_s * NS_PER_S),
         )
 
     def utilisation(self) -> list[Utilisation]:
@@ -75,7 +84,7 @@ class VenueReads:
         for instrument_id in ids:
             symbol = symbol_of(instrument_id)
             try:
-                found += await self.rest.instruments([instrument_id])
+                found += await self._records_of([instrument_id])
             except (NotFound, InvalidInput) as error:
                 self.listed.discard(symbol)
                 line = f"{instrument_id} is not traded here: {error.what}"
@@ -84,6 +93,9 @@ class VenueReads:
             self.listed.add(symbol)
             self._take_over(found[-1])
         return found
+
+    async def _records_of(self, ids: Sequence[InstrumentId]) -> list[Instrument]:
+        return await self.rest.instruments(ids)
 
     def remember(self, records: Sequence[Instrument]) -> None:
         self.records |= {record.venue_symbol: record for record in records}
@@ -134,6 +146,34 @@ class VenueReads:
         await self._know({symbol})
         rows = await self.rest.funding_history(symbol, max(0, from_ts_ns // NS_PER_MS + 1), to_ts_ns // NS_PER_MS)
         return [rate_of_history(row, self.records[symbol]) for row in rows]
+
+    async def daily_closes(self, instrument: InstrumentId, days: int) -> DailyCloses:
+        """The newest finished UTC days, at most so many, after the last one that is missing or cannot be read on the grid in force."""
+        symbol = symbol_of(instrument)
+        await self._know({symbol})
+        record = self.records[symbol]
+        await self._ask_data_time(symbol)
+        midnight_ns = self.data_now_ns() // NS_PER_DAY * NS_PER_DAY
+        first_ns = max(0, midnight_ns - days * NS_PER_DAY)
+        rows = await self.rest.klines(symbol, NS_PER_DAY, first_ns // NS_PER_MS, (midnight_ns - NS_PER_DAY) // NS_PER_MS)
+        closes: list[int] = []
+        last_ns, unread = 0, ""
+        for row in rows:
+            try:
+                bar = bar_from_kline(row, record, NS_PER_DAY)
+            except UnreadablePayload as error:  # a day on an earlier grid, or none at all: what lies before it is another history
+                unread = f"past days of {instrument} are taken from after one that cannot be read: {error.what}"
+                closes.clear()
+                continue
+            if bar is None:
+                continue
+            if bar.ts_ns != last_ns + NS_PER_DAY:
+                closes.clear()  # a gap: what lies before it is another history
+            closes.append(bar.close_ticks)
+            last_ns = bar.ts_ns
+        if unread and unread not in self.warnings:
+            self._warn([unread])
+        return DailyCloses(instrument=instrument, last_day_ts_ns=last_ns if closes else 0, closes_ticks=tuple(closes))
 
     async def wall_time_ns(self) -> int:
         return await self.rest.server_wall_ns()

@@ -7,7 +7,7 @@ or quantity off the grid is refused by field and value.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from decimal import Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
 from functools import wraps
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
@@ -78,7 +78,7 @@ def e8_of(value: Any, field: str) -> int:
     """Money, a rate, or a price off the grid in 1e-8, rounded half to even past the eighth decimal."""
     with localcontext() as exact:
         exact.prec = _DIGITS
-        found = int((decimal_of(value, field) / _ONE_E8).to_integral_value())
+        found = int((decimal_of(value, field) / _ONE_E8).to_integral_value(ROUND_HALF_EVEN))
     if abs(found) > INT64_MAX:
         unreadable(field, value, "past 2^63 - 1 in units of 1e-8")
     return found

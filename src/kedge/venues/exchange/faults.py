@@ -13,7 +13,7 @@ from kedge.domain.units import NS_PER_S
 from kedge.simulation.faults import Fault, Kind
 from kedge.simulation.faults_armed import Armoury, Arrival, FrameFate, Refusal
 from kedge.simulation.faults_wire import Outbox
-from kedge.simulation.venue_types import BookSnapshot, Change
+from kedge.simulation.venue_types import BookSnapshot, Change, Crowd
 from kedge.venues.exchange.codes import Code
 from kedge.venues.exchange.hall import Hall
 from kedge.venues.exchange.http_server import Fate
@@ -59,6 +59,10 @@ class Faults:
     def skew_ns(self) -> int:
         """By how much the exchange's wall clock is to be off now."""
         return self.armoury.skew_ns(self.wall_ns())
+
+    def crowd(self, usual: Crowd, symbol: str) -> Crowd:
+        """How the background of an instrument is to quote now."""
+        return self.armoury.crowd(usual, self.wall_ns(), symbol)
 
     def clear(self) -> None:
         """Disarm everything."""

@@ -31,6 +31,8 @@ Cutter = Callable[[str, str], Awaitable[int]]
 """`(stream, account)` to how many connections were cut; empty texts mean all."""
 Skewer = Callable[[int], None]
 """Sets by how many nanoseconds the exchange's wall clock is off."""
+Crowder = Callable[[], None]
+"""Lets the background of every instrument quote as ordered now."""
 
 
 class FaultyHttpServer(HttpServer):
@@ -70,12 +72,12 @@ class FaultDesk:
 
     Parameters
     ----------
-    cut, skew : callable
-        What cuts connections, and what sets the exchange's clock off.
+    cut, skew, crowd : callable
+        What cuts connections, what sets the exchange's clock off, and what lets the background quote as ordered.
     """
 
-    def __init__(self, faults: Faults, cut: Cutter, skew: Skewer) -> None:
-        self._faults, self._cut, self._skew = faults, cut, skew
+    def __init__(self, faults: Faults, cut: Cutter, skew: Skewer, crowd: Crowder) -> None:
+        self._faults, self._cut, self._skew, self._crowd = faults, cut, skew, crowd
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,6 +105,7 @@ class FaultDesk:
     async def _carry_out(self, begun: Sequence[Fault]) -> None:
         """Do what begins now, and be back when something begins or ends next."""
         self._skew(self._faults.skew_ns())
+        self._crowd()
         if self._timer is not None:
             self._timer.cancel()
         next_s = self._faults.next_in_s()

@@ -130,12 +130,22 @@ class ExchangeServer:
         paths: dict[str, PathHandler] = {**self._sockets.handlers}
         paths[STATUS_PATH] = status_handler(self.status)
         paths[CONTROL_PATH] = self._control.handle
-        paths[FAULTS_PATH] = refuse_faults if self._faults is None else FaultDesk(self._faults, self._cut, self._skew).handle
+        faults = self._faults
+        if faults is None:
+            paths[FAULTS_PATH] = refuse_faults
+        else:
+            paths[FAULTS_PATH] = FaultDesk(faults, self._cut, self._skew, lambda: self._crowd(faults)).handle
         return paths
 
     async def _cut(self, stream: str, account: str) -> int:
         kinds = [stream] if stream else ["public", "private", "trade"]
         return sum([await self._sockets.drop(kind, account or None) for kind in kinds])
+
+    def _crowd(self, faults: Faults) -> None:
+        venue = self._hall.venue
+        for symbol, instrument in self._hall.instruments.items():
+            venue.set_crowd(instrument.instrument_id, faults.crowd(venue.settings.crowd, symbol))
+        self._hall.publish()
 
     def _skew(self, skew_ns: int) -> None:
         self._clock.skew_ns = skew_ns

@@ -84,7 +84,7 @@ class ScriptedVenue:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    async def until(self, condition: Callable[[], Any], within_s: float = 3.0) -> Any:
+    async def until(self, condition: Callable[[], Any], within_s: float = 30.0) -> Any:
         """Wait until `condition()` is true; looked at whenever a frame or a connection comes."""
         async with asyncio.timeout(within_s):
             while not (found := condition()):
@@ -92,7 +92,7 @@ class ScriptedVenue:
                 await self._changed.wait()
         return found
 
-    async def peer(self, number: int, within_s: float = 3.0) -> Peer:
+    async def peer(self, number: int, within_s: float = 30.0) -> Peer:
         """The `number`th connection, once it has subscribed or authenticated."""
         return await self.until(lambda: self.peers[number] if len(self.peers) > number and self.peers[number].heard else None, within_s)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-import uvloop
+from tests import steady
 from tests.unit.venues.bybit.scripted_socket import ScriptedVenue
 from tests.unit.venues.bybit.test_mapping import BTC
 from tests.unit.venues.bybit.test_public_feed import Bench, History, book_frame
@@ -21,11 +21,7 @@ QUICK = MendingPace(snapshot_within_s=0.05, pause_least_s=0.01, pause_most_s=0.0
 
 
 def run(test: Callable[[], Any]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(10):
-            await test()
-
-    uvloop.run(bounded())
+    steady.run(test())
 
 
 def snapshot(u: int) -> dict[str, Any]:

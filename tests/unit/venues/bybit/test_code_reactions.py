@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
-import uvloop
+from tests import steady
 from tests.unit.venues.bybit.code_table import CODES
 from tests.unit.venues.bybit.fake_venue import FakeVenue, Say, no, ok
 from tests.unit.venues.bybit.rest_desk import CREDENTIALS, QUICK
@@ -80,7 +80,7 @@ async def over_rest(venue: FakeVenue, clock: ClockOffset, operation: Operation) 
     """What came of it, as an answer or an error; the client, closed; and what was told to a person."""
     told: list[Any] = []
     venue.seen.clear()
-    async with BybitRest(venue.url, CREDENTIALS, pace=QUICK, clock=clock) as rest:
+    async with BybitRest(venue.url, CREDENTIALS, pace=QUICK, clock=clock, mono_ns=steady.monotonic_ns) as rest:
         rest.caller.troubles = Troubles(told.append)
         try:
             return await operation.call(rest), rest, told
@@ -89,7 +89,7 @@ async def over_rest(venue: FakeVenue, clock: ClockOffset, operation: Operation) 
 
 
 async def measured(venue: FakeVenue) -> ClockOffset:
-    async with BybitRest(venue.url) as rest:
+    async with BybitRest(venue.url, mono_ns=steady.monotonic_ns) as rest:
         await rest.caller.measure_clock()
         return rest.clock
 
@@ -112,7 +112,7 @@ def test_over_rest_every_code_has_its_reaction(code: int) -> None:
                 if letter == "F":
                     assert FIXES[code] in (outcome.fix if name == "read" else outcome.reason)
 
-    uvloop.run(test())
+    steady.run(test(), within_s=60)
 
 
 @pytest.mark.parametrize("code", sorted(TABLE))
@@ -120,7 +120,7 @@ def test_over_the_trade_socket_every_code_has_the_same_answer_and_nothing_is_sen
     letter, text = TABLE[code]
 
     async def test() -> None:
-        async with desk(ROOMY) as d:
+        async with desk(ROOMY, answer_within_s=10.0) as d:  # every request is answered, on a busy machine a little later
             reset = {"X-Bapi-Limit-Reset-Timestamp": str(time.time_ns() // 10**6)}
             d.venue.on_request = lambda peer, frame: {"retCode": code, "retMsg": text, "data": {}, "header": reset}
             for name, call in {
@@ -138,7 +138,7 @@ def test_over_the_trade_socket_every_code_has_the_same_answer_and_nothing_is_sen
             assert d.gateway.over_rest == 0
             assert [seen for seen in d.fake.seen if seen.method == "POST"] == []
 
-    uvloop.run(test())
+    steady.run(test(), within_s=60)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 429, 500, 502, 503, 504])
@@ -156,7 +156,7 @@ def test_every_http_status_has_its_reaction(status: int) -> None:
                 assert bool(rest.limits.banned_for_ns(rest.caller.mono_ns())) is (status == 403)
                 assert [one.code for one in told] == ([f"HTTP_{status}"] if letter == "F" else [])
 
-    uvloop.run(test())
+    steady.run(test(), within_s=60)
 
 
 @pytest.mark.parametrize("answer", [Say(b"", status=403), no(10018, "IP rate limit")])
@@ -165,7 +165,7 @@ def test_a_ban_silences_every_operation_exits_too(answer: Say) -> None:
         async with FakeVenue() as venue:
             clock = await measured(venue)
             venue.on("/v5/position/list", answer)
-            async with BybitRest(venue.url, CREDENTIALS, pace=QUICK, clock=clock) as rest:
+            async with BybitRest(venue.url, CREDENTIALS, pace=QUICK, clock=clock, mono_ns=steady.monotonic_ns) as rest:
                 with pytest.raises(VenueUnavailable):
                     await rest.positions("BTCUSDT")
                 venue.seen.clear()
@@ -178,7 +178,7 @@ def test_a_ban_silences_every_operation_exits_too(answer: Say) -> None:
                     await rest.wallet()
             assert venue.seen == []
 
-    uvloop.run(test())
+    steady.run(test(), within_s=60)
 
 
 def test_a_limit_that_was_hit_rests_its_group_and_no_other() -> None:
@@ -186,7 +186,7 @@ def test_a_limit_that_was_hit_rests_its_group_and_no_other() -> None:
         async with FakeVenue() as venue:
             clock = await measured(venue)
             venue.on("/v5/order/create", no(10006, "Too many visits!"))
-            async with BybitRest(venue.url, CREDENTIALS, pace=QUICK, clock=clock) as rest:
+            async with BybitRest(venue.url, CREDENTIALS, pace=QUICK, clock=clock, mono_ns=steady.monotonic_ns) as rest:
                 assert isinstance(await rest.create_order(BODY), Unanswered)
                 venue.on("/v5/order/cancel", ok({"orderId": "v-1"}))
                 with pytest.raises(TimeoutError):
@@ -195,4 +195,4 @@ def test_a_limit_that_was_hit_rests_its_group_and_no_other() -> None:
                 assert await rest.cancel_order("BTCUSDT", order_link_id="c-1") == Taken("v-1")
             assert len(venue.asked("/v5/order/create")) == 1
 
-    uvloop.run(test())
+    steady.run(test(), within_s=60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -31,6 +31,14 @@ def test_money_past_the_eighth_decimal_is_rounded_half_to_even(whole: int, fract
     text = f"{whole}.{fraction:012d}"
     expected = int(Decimal(text).scaleb(8).to_integral_value(ROUND_HALF_EVEN))
     assert numbers.money_e8(text, "x") == expected
+
+
+@pytest.mark.parametrize("rounding", [ROUND_HALF_UP, ROUND_DOWN])
+def test_money_is_rounded_alike_whatever_a_library_set_for_the_thread(rounding: str) -> None:
+    with localcontext() as theirs:
+        theirs.rounding = rounding
+        assert numbers.money_e8("0.123456785", "x") == 12_345_678
+        assert numbers.money_e8("0.123456775", "x") == 12_345_678
 
 
 @given(st.integers(min_value=1, max_value=10**7), st.integers(min_value=0, max_value=4))

@@ -88,7 +88,7 @@ class Venue:
 
 
 async def until_looks(venue: Venue, times: int) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while venue.asked < times:
             venue.looked.clear()
             await venue.looked.wait()

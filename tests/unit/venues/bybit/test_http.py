@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests import steady
 from tests.unit.venues.bybit.fake_venue import FakeVenue, RawVenue, Say, ok
 
 from kedge.domain.errors import InvalidInput
@@ -222,11 +223,11 @@ def test_reads_that_hang_take_no_connection_from_orders() -> None:
             reads = [asyncio.create_task(wire.get("/read", "", {}, TimeClass.READ)) for _ in range(4)]
             while len(venue.asked("/read")) < 2:
                 await asyncio.sleep(0.001)
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(1):  # of the loop's time, so that a read cannot have ended before
                 assert (await wire.post("/order", b"{}", {}, TimeClass.ORDER)).status == 200
             for read in reads:
                 read.cancel()
             await asyncio.gather(*reads, return_exceptions=True)
             await wire.close()
 
-    asyncio.run(test())
+    steady.run(test())

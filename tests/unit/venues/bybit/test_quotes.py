@@ -27,7 +27,7 @@ def test_a_quote_is_there_while_the_stream_is_up_and_gone_with_it() -> None:
             assert (quote.instrument, quote.bid_ticks, quote.ask_ticks) == (BTC, 10, 11)
             assert s.venue.quote("bybit-linear:ETHUSDT") is None
             public.cut()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while s.venue.quote(BTC) is not None:
                     await asyncio.sleep(0.001)
                 while not s.venue.interruptions:
@@ -44,7 +44,7 @@ def test_pongs_do_not_make_an_old_quote_young() -> None:
             await public.send(book_frame("snapshot", 10, [["1.0", "2"]], [["1.1", "3"]]))
             await s.venue.barrier()
             assert s.venue.quote(BTC) is not None
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 while s.venue.quote(BTC) is not None:
                     await asyncio.sleep(0.01)
             await s.venue.barrier()  # answered, and nothing of the market came

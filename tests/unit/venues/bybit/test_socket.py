@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 import pytest
-import uvloop
+from tests import steady
 from tests.unit.venues.bybit.scripted_socket import ScriptedVenue
 
 from kedge.domain.errors import AccessRefused, VenueUnavailable
@@ -65,14 +66,14 @@ class Bench:
         self._news.set()
 
     async def until_told(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while not condition():
                 self._news.clear()
                 await self._news.wait()
 
 
 def run(test: Callable[[], Any]) -> None:
-    uvloop.run(test())
+    steady.run(test(), within_s=60)
 
 
 def test_a_stream_comes_up_and_is_told_once() -> None:
@@ -210,6 +211,7 @@ def test_a_refused_key_is_raised_at_the_start_and_tried_again_later() -> None:
             bench.dialect.refuse = AccessRefused("no")
             with pytest.raises(AccessRefused):
                 await bench.socket.start(2)
+            await bench.socket.close()
             again = Bench(venue)
             await again.socket.start(2)
             again.dialect.refuse = AccessRefused("no")
@@ -228,7 +230,8 @@ def test_a_frame_that_cannot_be_read_ends_the_connection() -> None:
             bench = Bench(venue)
             await bench.socket.start(2)
             peer = await venue.peer(0)
-            await peer.send({"topic": "good"}, {"topic": "poison"}, {"topic": "late"})
+            with suppress(ConnectionError):  # the client may hang up before the last one is sent
+                await peer.send({"topic": "good"}, {"topic": "poison"}, {"topic": "late"})
             await bench.until_told(lambda: len(bench.told) == 3)
             assert bench.dialect.frames == ["good"]
             assert "cannot read this" in bench.told[1].why

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests import steady
 from tests.unit.venues.ccxt.okx_server import MINUTE_MS, Okx, serving
 
 from kedge.domain.errors import InvalidConfig, InvalidInput, VenueUnavailable
@@ -37,11 +37,7 @@ async def reading(okx: Okx, *, start: bool = True, **given: Any) -> AsyncIterato
 
 
 def run(test: Callable[[], Any]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(30):
-            await test()
-
-    asyncio.run(bounded())
+    steady.run(test(), within_s=60)
 
 
 def test_a_grid_counted_in_contracts_becomes_one_of_the_base_currency() -> None:

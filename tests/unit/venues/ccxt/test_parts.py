@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 import ccxt
@@ -207,6 +207,14 @@ def test_numbers_are_read_exactly_and_floats_are_refused() -> None:
         steps_of("1e15", 1, "x")
     with pytest.raises(UnreadableAnswer):
         decimal_of("inf", "x")
+
+
+@pytest.mark.parametrize("rounding", [ROUND_HALF_UP, ROUND_DOWN])
+def test_numbers_are_rounded_alike_whatever_a_library_set_for_the_thread(rounding: str) -> None:
+    with localcontext() as theirs:  # ccxt's own helpers leave another rounding behind in the thread's context
+        theirs.rounding = rounding
+        assert e8_of("0.123456785", "x") == 12_345_678
+        assert e8_of("0.123456775", "x") == 12_345_678
 
 
 # Records.

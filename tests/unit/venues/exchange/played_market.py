@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from aiohttp import web
+from tests import steady
 from tests.builders import AAA, T0, instrument
 
 from kedge.domain.events import Event
@@ -31,12 +32,7 @@ KEY = ApiKey(key="PAPER", secret="SECRET-OF-THE-TEST", account=ACCOUNT)
 
 def run(main: Coroutine[Any, Any, Answer]) -> Answer:
     """Run a coroutine; nothing here takes ten seconds unless it hangs."""
-
-    async def bounded() -> Answer:
-        async with asyncio.timeout(10):
-            return await main
-
-    return asyncio.run(bounded())
+    return steady.run(main, within_s=10)
 
 
 class Scene:

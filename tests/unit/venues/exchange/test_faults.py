@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from tests import steady
 from tests.builders import AAA, T0, instrument
 from tests.unit.venues.exchange.played_market import ACCOUNT, run
 
@@ -54,7 +54,7 @@ class Bench:
         self.venue = Venue([spec], VenueSettings(crowd=Crowd(levels=2)), T0)
         self.venue.open_account(ACCOUNT, 10_000 * E8, T0)
         self.clock = HandClock(T0)
-        self.faults = Faults(time.time_ns)
+        self.faults = Faults(steady.wall_ns)
         self.hall = FaultyHall(self.venue, self.clock, [spec], faults=self.faults)
         self.batches: list[list[Change]] = []
         self.hall.listen(lambda changes: self.batches.append(list(changes)))
@@ -83,6 +83,10 @@ class Bench:
     def _skew(self, skew_ns: int) -> None:
         self.clock.skew_ns = skew_ns
 
+    def _crowd(self) -> None:
+        self.venue.set_crowd(AAA, self.faults.crowd(self.venue.settings.crowd, "AAAUSDT"))
+        self.hall.publish()
+
     @asynccontextmanager
     async def serving(self) -> Any:
         def create(call: Call) -> Result:
@@ -96,7 +100,7 @@ class Bench:
             ("POST", CREATE): Route("POST", CREATE, create, public=True),
             ("GET", TIME): Route("GET", TIME, now, public=True),
         }
-        paths = {FAULTS_PATH: FaultDesk(self.faults, self._cut, self._skew).handle}
+        paths = {FAULTS_PATH: FaultDesk(self.faults, self._cut, self._skew, self._crowd).handle}
         server = FaultyHttpServer(self.hall, ApiKeys(), RateLimits(), routes, paths=paths, faults=self.faults)
         port = await server.start("127.0.0.1", 0)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -476,3 +480,23 @@ def test_every_kind_of_fault_can_be_written_as_json() -> None:
     for kind in ("reject", "maintenance", "cut"):
         fault = Fault(fault=kind)  # type: ignore[arg-type]
         assert msgspec.json.decode(msgspec.json.encode(fault), type=Fault) == fault
+
+
+def test_a_thin_book_is_thin_for_all_who_look_until_its_time_is_over() -> None:
+    async def main() -> None:
+        bench = Bench()
+
+        def lots() -> int:
+            return sum(level[1] for level in bench.venue.depth(AAA, 50).bids)
+
+        before = lots()
+        async with bench.serving() as session:
+            told = await arm(session, fault="thin_book", bps=0, ms=80)
+            assert lots() == 0
+            assert told["lasting_ms"]["thin_book"]
+            assert any(isinstance(row, BookDelta) for row in flat(bench.batches))
+            while not lots():
+                await asyncio.sleep(0.005)
+        assert before // 3 < lots() < before * 3
+
+    run(main())
