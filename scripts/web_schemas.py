@@ -8,12 +8,16 @@ import json
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from kedge.api import schemas
+from kedge.api import schemas, schemas_approvals, schemas_brake, schemas_commands, schemas_people, schemas_risk
+
+MODULES = (schemas, schemas_people, schemas_approvals, schemas_commands, schemas_risk, schemas_brake)
+BASES = (BaseModel, schemas_people.Said)
 
 
 def main() -> None:
-    """Every model of `kedge.api.schemas`, by name."""
-    found = [model for _, model in inspect.getmembers(schemas, inspect.isclass) if issubclass(model, BaseModel) and model is not BaseModel]
+    """Every document of the API, by name."""
+    members = {name: model for module in MODULES for name, model in inspect.getmembers(module, inspect.isclass)}
+    found = [model for _, model in sorted(members.items()) if issubclass(model, BaseModel) and model not in BASES]
     _, components = models_json_schema([(model, "serialization") for model in found], ref_template="#/components/schemas/{model}")
     document = {
         "openapi": "3.1.0",

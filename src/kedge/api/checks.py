@@ -16,13 +16,18 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from kedge.domain.brake import BrakeLevel
 from kedge.domain.errors import KedgeError, NotFound
+from kedge.ops.guard_files import read_status
 from kedge.ops.health_file import SUPERVISOR, read_health_file
-from kedge.ops.state_folder import JOURNAL_NAME, models_folder, registry_folder, run_folder
+from kedge.ops.state_folder import JOURNAL_NAME, inbox_path, models_folder, registry_folder, run_folder
 from kedge.ops.trader_status import read_trader_status
+from kedge.services.inbox import Inbox
 from kedge.storage.journal_reader import SqliteJournalReader
 
 CHECK_TIMEOUT_S: Final = 2.0
+LOOKS: Final = 20
+"""Into so many waits a check's time is cut, so that seconds in which this process itself stood still cost one of them."""
 STOP_LATE_S: Final = 2.0
 """A stop is put within a second or so; the trader itself acts after five."""
 START_FIX: Final = "kedge up, or kedge trade; kedge system status shows what runs"
@@ -56,7 +61,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     session: Any
 
 
-Check = Callable[[Subject], Awaitable[Finding]]
+Answer = tuple[Health, str, str]
+Check = Callable[[Subject], Awaitable[Answer]]
+"""What a check says: state, what it saw, what to do."""
 
 
 async def findings(state_folder: Path, session: aiohttp.ClientSession, now: datetime) -> list[Finding]:
@@ -70,10 +77,9 @@ async def findings(state_folder: Path, session: aiohttp.ClientSession, now: date
     return list(await asyncio.gather(*(_bounded(name, needed, check, subject) for name, needed, check in CHECKS)))
 
 
-async def _bounded(name: str, needed: bool, check: Callable[..., Awaitable[tuple[Health, str, str]]], subject: Subject) -> Finding:
+async def _bounded(name: str, needed: bool, check: Check, subject: Subject) -> Finding:
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            state, seen, fix = await check(subject)
+        state, seen, fix = await _in_time(check, subject)
     except TimeoutError:
         state, seen, fix = Health.FAILED, f"no answer within {CHECK_TIMEOUT_S:g} s", START_FIX
     except KedgeError as error:
@@ -83,7 +89,22 @@ async def _bounded(name: str, needed: bool, check: Callable[..., Awaitable[tuple
     return Finding(name=name, state=state, needed=needed, seen=seen, fix="" if state == Health.OK else fix)
 
 
-Answer = tuple[Health, str, str]
+async def _in_time(check: Check, subject: Subject) -> Answer:
+    """The check's answer; raises `TimeoutError` where it had its time and gave none.
+
+    One timer over the whole time would call a part silent whose answer lies here unread: after a standstill of ours, both are ready.
+    """
+    asking = asyncio.ensure_future(check(subject))
+    try:
+        for _ in range(LOOKS):
+            await asyncio.wait((asking,), timeout=CHECK_TIMEOUT_S / LOOKS)
+            if asking.done():
+                return asking.result()
+    finally:
+        asking.cancel()
+    raise TimeoutError
+
+
 NOT_TOLD: Final = "this trader does not tell"
 LIMITS_TOLD: Final = 3
 """Groups of requests that are named, the fullest first."""
@@ -186,6 +207,19 @@ def _fresh(subject: Subject) -> Mapping[str, Any]:
     return subject.trader
 
 
+async def _inbox(subject: Subject) -> Answer:
+    """Whether people's commands reach the trader: one that is damaged takes no stop."""
+    return await asyncio.to_thread(_read_inbox, inbox_path(subject.state_folder))
+
+
+def _read_inbox(path: Path) -> Answer:
+    if not path.exists():
+        return Health.NONE, "nobody told the trader anything", ""
+    with Inbox(path) as inbox:
+        waiting = len(inbox.waiting())
+    return Health.OK, f"{waiting} commands wait for a trader" if waiting else "no command waits", ""
+
+
 async def _supervisor(subject: Subject) -> Answer:
     try:
         found = read_health_file(subject.state_folder, SUPERVISOR, subject.now)
@@ -200,7 +234,18 @@ async def _supervisor(subject: Subject) -> Answer:
 
 
 async def _guard(subject: Subject) -> Answer:
-    return Health.NONE, "no independent brake in this version; the trader's own limits hold", ""
+    try:
+        found = read_status(subject.state_folder, subject.now)
+    except NotFound:
+        return Health.NONE, "no guard has run with this state folder; the trader's own limits hold", ""
+    latch, permits = found["latch"], found["permits"]
+    if not found["fresh"]:
+        return Health.FAILED, f"silent for {found['age_s']:.0f} s: no new risk is permitted", "kedge up, or kedge guard"
+    if latch["level"] != BrakeLevel.RUNNING:
+        return Health.FAILED, f"the brake is {latch['level']}: {latch['trigger']}", "kedge brake status; kedge brake release"
+    if permits:
+        return Health.FAILED, f"no new risk is permitted: {permits}", "its log says more"
+    return Health.OK, f"generation {latch['generation']}", ""
 
 
 async def _models(subject: Subject) -> Answer:
@@ -221,7 +266,7 @@ def _read_registry(state_folder: Path) -> Answer:
     return Health.FAILED, f"MLflow's store is {seen}; {trained} models are kept beside it", fix
 
 
-CHECKS: Final[tuple[tuple[str, bool, Callable[[Subject], Awaitable[Answer]]], ...]] = (
+CHECKS: Final[tuple[tuple[str, bool, Check], ...]] = (
     ("journal", True, _journal),
     ("trader", True, _trader),
     ("exchange", True, _exchange),
@@ -230,6 +275,7 @@ CHECKS: Final[tuple[tuple[str, bool, Callable[[Subject], Awaitable[Answer]]], ..
     ("stops", False, _stops),
     ("requests", False, _requests),
     ("operator", False, _operator),
+    ("inbox", False, _inbox),
     ("supervisor", False, _supervisor),
     ("models", False, _models),
     ("guard", False, _guard),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from starlette.responses import Response
 
 from kedge.api.checks import Finding
 from kedge.api.health import overall
@@ -38,6 +39,11 @@ def now_text() -> str:
 def raw(rows: Sequence[bytes]) -> list[msgspec.Raw]:
     """Rows that are JSON already, inside another document."""
     return [msgspec.Raw(row) for row in rows]
+
+
+def answer(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A document as JSON."""
+    return Response(encode(document), status, headers, "application/json")
 
 
 class HealthWatch:

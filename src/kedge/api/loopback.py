@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+import re
+from typing import Final
 
 from kedge.domain.errors import Conflict, InvalidInput
+
+PORT_MAX: Final = 65_535
+_HOST: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9.-]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?")
 
 
 def is_loopback(host: str) -> bool:
@@ -17,12 +21,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local_name(host: str) -> bool:
-    """Whether a Host header names this machine itself. A web page that has its own name resolved to this machine sends that name."""
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
-    return not host or is_loopback(name or "")
+    """Whether a Host header names this machine itself. A web page that has its own name resolved to this machine sends that name.
+
+    Nothing but a name and a port is read: what else an address may hold (a user, a path) is another program's chance to read it otherwise.
+    """
+    told = _HOST.fullmatch(host)
+    return not host or (told is not None and is_loopback((told["name"] or told["v6"]).lower()) and int(told["port"] or 0) <= PORT_MAX)
 
 
 def is_own_origin(origin: str, host: str) -> bool:
@@ -41,7 +45,7 @@ def check_host(host: str) -> str:
     if not is_loopback(host):
         raise InvalidInput(
             f"--host is {host!r}",
-            why="without TLS and authentication this server listens on a loopback address only",
+            why="another machine needs TLS and authentication, and there is no TLS here: so this server listens on loopback addresses only",
             fix="--host 127.0.0.1, and a tunnel such as ssh -L to look from elsewhere",
         )
     return host

@@ -11,7 +11,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 FOLDER: Final = Path(__file__).parent / "dashboard"
-VIEWS: Final = ("/", "/chart", "/lineage", "/lineage/{rest:path}")
+VIEWS: Final = (
+    *("/", "/chart", "/risk", "/brake", "/lineage", "/lineage/{rest:path}"),
+    *("/sign-in", "/setup", "/account", "/people", "/approvals", "/approvals/{rest:path}", "/device"),
+)
 """Addresses that the page itself turns into views."""
 KINDS: Final = {
     ".css": "text/css",

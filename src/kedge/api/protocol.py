@@ -11,17 +11,28 @@ from kedge.api.guard import HEADERS, NO_STORE
 from kedge.api.problems import PROBLEM_JSON, problem
 
 HEAD_MAX_BYTES: Final = 64 * 1024
+_ORIGIN_FORM: Final = (b"/", b"*")
+"""How a target may begin: one that names a host besides (`http://...`) could say another than the Host header, and we read only that."""
 
 
 class StrictHttp(HttpToolsProtocol):
     """One connection."""
 
     _head_bytes = 0
+    _is_begun = False
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self._head_bytes = 0
+        self._is_begun = False
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """The target, or a piece of it."""
+        if not self._is_begun and not url.startswith(_ORIGIN_FORM):
+            raise ValueError("the target names a host")
+        self._is_begun = True
+        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; too many of them end the request."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from kedge.api import schemas
-from kedge.api.documents import Desk, encode, raw
+from kedge.api.documents import Desk, answer, raw
+from kedge.api.identity import acting
 from kedge.api.problems import nearest
 from kedge.api.strict import StrictRoute, answers
 from kedge.domain.errors import InvalidInput, NotFound
+from kedge.governance.roles import Action
 from kedge.services.replica_read import Reading, Wanted
 from kedge.services.replica_text import e8_text, read_time, span_s, time_text
 
-router = APIRouter(prefix="/api/v1", route_class=StrictRoute, responses=answers(503))
+router = APIRouter(prefix="/api/v1", route_class=StrictRoute, responses=answers(503), dependencies=[Depends(acting(Action.READ))])
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows in one page.")]
 CursorText = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
@@ -32,11 +34,6 @@ def desk_of(request: Request) -> Desk:
     """What the routes ask."""
     desk: Desk = request.app.state.desk
     return desk
-
-
-def answer(document: Any) -> Response:
-    """A document as JSON."""
-    return Response(encode(document), media_type="application/json")
 
 
 def reading_of(request: Request) -> Reading:

@@ -8,15 +8,17 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from kedge.api import schemas
-from kedge.api.documents import Desk, registration
-from kedge.api.routes import CursorText, Limit, answer, desk_of
+from kedge.api.documents import Desk, answer, registration
+from kedge.api.identity import acting
+from kedge.api.routes import CursorText, Limit, desk_of
 from kedge.api.strict import StrictRoute, answers
 from kedge.domain.errors import KedgeError, NotFound
 from kedge.domain.record import RunStarted
+from kedge.governance.roles import Action
 from kedge.learning.model import Model
 from kedge.ops.state_folder import JOURNAL_NAME, models_folder
 from kedge.services.replica_files import written_ns
@@ -25,7 +27,7 @@ from kedge.services.replica_text import span_s, time_text
 from kedge.storage.journal_files import seal_path
 from kedge.storage.journal_reader import SqliteJournalReader
 
-router = APIRouter(prefix="/api/v1", route_class=StrictRoute)
+router = APIRouter(prefix="/api/v1", route_class=StrictRoute, dependencies=[Depends(acting(Action.READ))])
 FOUND_MAX = 20
 Id = Annotated[str, Path(min_length=1, max_length=200)]
 RunName = Annotated[str | None, Query(max_length=100, description="Look in this run only.")]

@@ -32,11 +32,13 @@ class ProblemItem(Document):
 class Problem(Document):
     """RFC 9457: what failed, why, and what to do. Sent as `application/problem+json` for every status from 400 on."""
 
-    type: str = Field(examples=["urn:kedge:error:not-found"])
+    type: str = Field(description="Address of a page about this kind of problem.", examples=["/errors/not-found"])
     title: str
     status: int
     detail: str
     code: str = Field(examples=["NOT_FOUND"])
     fix: str
     instance: str | None = None
+    correlation_id: str | None = Field(default=None, description="Stands in the log, and in the act where it was one.")
+    retryable: bool = Field(default=False, description="Whether the very same request may succeed later.")
     errors: list[ProblemItem] = []

@@ -98,6 +98,8 @@ class Decision(Document):
     client_order_id: str | None
     strategy: str | None
     exposure: DecimalText | None = Field(description="Wanted signed notional / equity.")
+    allowed: DecimalText | None = Field(description="Signed notional / equity that sizing left of it; null where nothing was cut or sized.")
+    bound_by: str | None = Field(description="The cap that decided `allowed`.", examples=["trade-risk"])
     target_qty: DecimalText | None
     mark: DecimalText | None
     mid: DecimalText | None = Field(description="Of the quote at hand, exact; null where there was none.")

@@ -1,21 +1,23 @@
 """The server: health, the API, the stream and the dashboard on one loopback port, beside a replica that follows the journal.
 
-Rules: loopback only, since there is neither TLS nor authentication yet; nothing here writes; errors are RFC 9457 problem objects; the
-`/health` pages tell neither money, positions nor secrets.
+Rules: loopback only, since there is no TLS yet; what a run is, is only read; errors are RFC 9457 problem objects; the `/health` pages and
+`/metrics` ask for no account, and tell neither money, positions nor secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
+import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import uvicorn
@@ -24,26 +26,52 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kedge.api import routes, routes_stores
-from kedge.api.checks import CHECK_TIMEOUT_S, Finding, findings
+from kedge.api import (
+    error_pages,
+    listening,
+    routes,
+    routes_acts,
+    routes_approvals,
+    routes_brake,
+    routes_commands,
+    routes_devices,
+    routes_me,
+    routes_people,
+    routes_risk,
+    routes_session,
+    routes_stores,
+    routes_stream,
+)
+from kedge.api.checks import Finding, findings
+from kedge.api.described import describe
 from kedge.api.documents import Desk, HealthWatch
 from kedge.api.guard import Guard
 from kedge.api.health import overall, readiness, report
-from kedge.api.loopback import check_host, port_in_use
+from kedge.api.known import KnownActors
+from kedge.api.loopback import check_host
 from kedge.api.pages import Dashboard
 from kedge.api.problems import add_handlers
 from kedge.api.protocol import StrictHttp, StrictStream
+from kedge.api.rates import Rates
 from kedge.api.stream import WORDS_MAX_BYTES, Streams
-from kedge.api.strict import describe
+from kedge.api.stream_access import Tickets
+from kedge.domain.errors import KedgeError
 from kedge.ops.build import code_sha256, engine_version, git_sha
 from kedge.ops.metrics import CONTENT_TYPE, joined, read_metrics
+from kedge.services.people.desk import PeopleDesk
+from kedge.services.people.repeats import Repeats
+from kedge.services.people.upkeep import SWEEP_EVERY_S
 from kedge.services.replica_follow import Follower
 
+if TYPE_CHECKING:
+    from kedge.services.risk_daily_keep import DailyKeeper
+
+log = logging.getLogger(__name__)
 FRESH_S: Final = 0.25
 """Answers within so long share one round of checks, so that asking often costs little and shows nothing old."""
 STOP_S: Final = 1
 """How long answers under way may take once the server stops."""
-BACKLOG: Final = 512
+DAILY_EVERY_S: Final = 1.0
 
 
 class ApiServer:
@@ -52,14 +80,23 @@ class ApiServer:
     Parameters
     ----------
     state_folder : Path
-        Read at every question; only the replica's own files under `replica/` are written.
+        Read at every question; only the replica's own files under `replica/`, and those of people, are written.
     run : str
         Follow this run and no other; by default the trader's, else the newest.
     dashboard : Dashboard, optional
         Where the built pages lie.
+    people : callable, optional
+        Opens the desk of people for the address that passkeys belong to; without it there are no accounts, and nothing can be changed.
     """
 
-    def __init__(self, state_folder: Path, *, run: str = "", dashboard: Dashboard | None = None) -> None:
+    def __init__(
+        self,
+        state_folder: Path,
+        *,
+        run: str = "",
+        dashboard: Dashboard | None = None,
+        people: Callable[[str], PeopleDesk] | None = None,
+    ) -> None:
         self._state_folder = state_folder
         self._began_s = time.monotonic()
         self._git_sha = git_sha()  # once: what runs is what was started, whatever is checked out later
@@ -70,6 +107,8 @@ class ApiServer:
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._server: _Server | None = None
+        self._open_people = people
+        self.people: PeopleDesk | None = None
         self.follower = Follower(state_folder, code_sha256=code_sha256(), run=run)
         self._watch = HealthWatch(self._findings)
         self.app = make_app(Desk(state_folder, self.follower, self._watch), dashboard or Dashboard(), self)
@@ -85,23 +124,71 @@ class ApiServer:
             The host is not a loopback address.
         """
         check_host(host)
-        listening = _bind(host, port)
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S))
+        sockets = listening.listen(host, port)
+        taken = int(sockets[0].getsockname()[1])
+        try:
+            await self._begin_people(f"http://localhost:{taken}")
+        except BaseException:
+            listening.close(sockets)
+            raise
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))  # each check is bounded by who asks it
         self._server = _Server(_config(self.app))
-        self._tasks = [asyncio.create_task(self._server.serve([listening])), asyncio.create_task(self.follower.follow())]
+        self._tasks = [
+            asyncio.create_task(self._server.serve(sockets)),
+            asyncio.create_task(self.follower.follow()),
+            asyncio.create_task(self._sweep()),
+            asyncio.create_task(self._test_daily()),
+        ]
         await self._server.listening.wait()
-        return int(listening.getsockname()[1])
+        return taken
+
+    async def _begin_people(self, origin: str) -> None:
+        """Open the desk of people, for the address by which people are to come: passkeys belong to a name, never to a number."""
+        self.app.state.origin = origin
+        if self._open_people is None:
+            return
+        desk = self.people = await asyncio.to_thread(self._open_people, origin)
+        self.app.state.people = desk
+        self.app.state.repeats = Repeats(desk.store, flush=desk.shared.flush, wall_ns=desk.shared.wall_ns)
+
+    async def setup_url(self) -> str | None:
+        """A new one-time link that makes the first account: a secret, for the eyes of who started the server. None once there is one."""
+        if self.people is None:
+            return None
+        secret = await asyncio.to_thread(self.people.links.first)
+        return None if secret is None else f"{self.people.public_origin}/setup#{secret}"
+
+    async def _sweep(self) -> None:
+        """Let go of what is over, every minute."""
+        while (desk := self.people) is not None:
+            try:
+                await asyncio.to_thread(desk.upkeep)
+            except KedgeError as error:
+                log.error("sweeping failed", extra={"problem": str(error)})
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _test_daily(self) -> None:
+        """Keep the daily backtest of risk, once a run was read. It brings statistics that nobody else needs: a thread imports them."""
+        while not self.follower.caught_up:
+            await asyncio.sleep(DAILY_EVERY_S)
+        made = await asyncio.to_thread(importlib.import_module, "kedge.services.risk_daily_keep")
+        keeper: DailyKeeper = made.DailyKeeper(self._state_folder)
+        self.app.state.daily = keeper.daily
+        await keeper.keep(self.follower)
 
     async def close(self) -> None:
         """Stop listening and following."""
         if self._server is not None:
             self._server.should_exit = True
-            serving, following = self._tasks
-            following.cancel()
+            serving, *others = self._tasks
+            for task in others:
+                task.cancel()
             self._watch.close()
-            await asyncio.gather(serving, following, return_exceptions=True)
+            await asyncio.gather(serving, *others, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+        if self.people is not None:
+            await asyncio.to_thread(self.people.close)
 
     async def _findings(self) -> list[Finding]:
         async with self._asking:
@@ -147,6 +234,26 @@ class ApiServer:
 
 HEALTH_PAGES: Final = ("/health", "/health/live", "/health/ready", "/health/startup")
 METRICS_PAGE: Final = "/metrics"
+ROUTERS: Final = (
+    routes.router,
+    routes_stores.router,
+    routes_stream.router,
+    routes_session.looking,
+    routes_session.proving,
+    routes_me.reading,
+    routes_me.changing,
+    routes_people.reading,
+    routes_people.changing,
+    routes_devices.router,
+    routes_approvals.reading,
+    routes_approvals.changing,
+    routes_commands.router,
+    routes_acts.router,
+    routes_risk.reading,
+    routes_risk.changing,
+    routes_brake.reading,
+    routes_brake.engaging,
+)
 
 
 def make_app(desk: Desk, dashboard: Dashboard, server: ApiServer) -> FastAPI:
@@ -154,21 +261,25 @@ def make_app(desk: Desk, dashboard: Dashboard, server: ApiServer) -> FastAPI:
     app = FastAPI(
         title="Kedge",
         version=engine_version(),
-        summary="What a governed trading system does and why. Read only.",
+        summary="What a governed trading system does and why, who may do what, and who did.",
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.desk = desk
+    app.state.desk, app.state.people, app.state.repeats = desk, None, None
+    app.state.routers = ROUTERS
+    app.state.rates, app.state.tickets, app.state.origin = Rates(), Tickets(), "http://localhost"
+    app.state.known, app.state.risk, app.state.daily = KnownActors(), None, None
     add_handlers(app)
-    app.include_router(routes.router)
-    app.include_router(routes_stores.router)
-    app.add_api_websocket_route("/ws/v1", Streams(desk).serve)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_api_websocket_route("/ws/v1", Streams(desk, app.state.tickets).serve)
     app.router.routes.extend(Route(path, server.health_page, methods=["GET"]) for path in HEALTH_PAGES)
     app.router.routes.append(Route(METRICS_PAGE, server.metrics_page, methods=["GET"]))
+    app.router.routes.extend(error_pages.routes())
     app.router.routes.extend(dashboard.routes())
-    describe(app)
+    describe(app, ROUTERS)
     app.add_middleware(Guard)
     return app
 
@@ -185,7 +296,7 @@ def _config(app: FastAPI) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=STOP_S,
-        backlog=BACKLOG,
+        backlog=listening.BACKLOG,
     )
 
 
@@ -203,16 +314,3 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listening = socket.socket(family, kind, proto)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise port_in_use(host, port, error) from None
-    return listening

@@ -16,8 +16,10 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kedge.api.documents import Desk, encode, now_text, raw
-from kedge.api.problems import problem, problem_body
+from kedge.api.problems import kedge_answer, problem, problem_body
 from kedge.api.schemas import Subscribe, Topic
+from kedge.api.stream_access import Lasting, Tickets, admit
+from kedge.domain.errors import KedgeError
 
 PACE_S: Final = 0.25
 HEARTBEAT_S: Final = 1.0
@@ -32,10 +34,10 @@ POLICY_VIOLATION: Final = 1008
 
 
 class Streams:
-    """All connected clients; refuses more than `CLIENTS_MAX`."""
+    """All connected clients; refuses more than `CLIENTS_MAX`, and who may not read."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, tickets: Tickets) -> None:
+        self._desk, self._tickets = desk, tickets
         self.count = 0
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -45,8 +47,13 @@ class Streams:
             return
         self.count += 1
         try:
+            try:
+                lasts = await admit(websocket, self._tickets)
+            except KedgeError as error:
+                await websocket.send_denial_response(kedge_answer(error, websocket.url.path))
+                return
             await websocket.accept()
-            await Stream(websocket, self._desk).run()
+            await Stream(websocket, self._desk, lasts).run()
         finally:
             self.count -= 1
 
@@ -54,8 +61,8 @@ class Streams:
 class Stream:
     """One client's view: topics, and up to which record of which run each was told."""
 
-    def __init__(self, websocket: WebSocket, desk: Desk) -> None:
-        self._socket, self._desk, self._follower = websocket, desk, desk.follower
+    def __init__(self, websocket: WebSocket, desk: Desk, lasts: Lasting) -> None:
+        self._socket, self._desk, self._follower, self._lasts = websocket, desk, desk.follower, lasts
         self._news = asyncio.Event()
         self._told: dict[Topic, int | None] = {}
         self._run: str | None = None
@@ -120,8 +127,12 @@ class Stream:
     # what the client is told -------------------------------------------------------------------------------
 
     async def _tell(self) -> None:
-        beat_s = time.monotonic()
+        beat_s = asked_s = time.monotonic()
         while True:
+            if time.monotonic() - asked_s >= HEARTBEAT_S:
+                asked_s = time.monotonic()
+                if not await self._lasts():
+                    return await self._end()
             self._news.clear()
             seq = await self._flush()
             now_s = time.monotonic()
@@ -133,6 +144,12 @@ class Stream:
                 async with asyncio.timeout(max(0.0, min(beat_s, now_s + HEARTBEAT_S) - time.monotonic())):
                     await self._news.wait()
             await asyncio.sleep(max(0.0, now_s + PACE_S - time.monotonic()))
+
+    async def _end(self) -> None:
+        """Say that the session or token is worth nothing any more, and go."""
+        body = problem_body(401, "NOT_SIGNED_IN", "the session or token that opened this stream has ended", "sign in, then connect again")
+        await self._send("problem", "problem", body)
+        await self._close(POLICY_VIOLATION)
 
     async def _flush(self) -> int:
         """Tell every topic's news; gives the record up to which all of them were told."""

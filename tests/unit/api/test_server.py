@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +21,13 @@ from kedge.api import checks
 from kedge.api.checks import findings
 from kedge.api.server import ApiServer, check_host
 from kedge.domain.errors import Conflict, InvalidInput
-from kedge.domain.events import BarClosed
+from kedge.domain.events import BarClosed, Command
 from kedge.ops.health_file import SUPERVISOR, write_health_file
 from kedge.ops.metrics import CONTENT_TYPE, write_metrics
+from kedge.ops.state_folder import inbox_path
 from kedge.ops.trader_status import trader_lock, write_trader_status
 from kedge.services.backtest import first_record
+from kedge.services.inbox import Inbox
 from kedge.storage import SqliteJournal, load_or_create_key
 
 NEEDED = ("journal", "trader", "exchange", "feed", "reconciliation")
@@ -104,7 +107,7 @@ def test_a_whole_system_is_ok_on_every_page(tmp_path: Path) -> None:
         write_health_file(world.folder, SUPERVISOR, {"children": [{"name": "trader", "state": "ready"}]}, datetime.now(UTC))
         status, body, headers = await ask("/health")
         assert (status, body["status"]) == (200, "ok")
-        not_there = ("models", "guard", "stops", "requests", "operator")
+        not_there = ("models", "guard", "stops", "requests", "operator", "inbox")
         assert body["services"] == {**dict.fromkeys((*NEEDED, "supervisor"), "ok"), **dict.fromkeys(not_there, "none")}
         assert body["uptime_s"] >= 0
         assert body["memory"]["rss_bytes"] > 1_000_000
@@ -244,6 +247,25 @@ def test_limits_stops_and_what_a_person_must_do_are_told_and_readiness_needs_non
     assert bool(part.fix) == (state == "failed")
 
 
+def test_an_inbox_that_takes_no_stop_is_told_and_one_that_does_is_well(tmp_path: Path) -> None:
+    def told() -> tuple[str, str, bool]:
+        found = asyncio.run(findings(tmp_path, None, datetime.now(UTC)))  # type: ignore[arg-type]  # nobody is asked over a network
+        part = next(one for one in found if one.name == "inbox")
+        return part.state, part.seen, bool(part.fix)
+
+    World(tmp_path).trader()
+    assert told() == ("none", "nobody told the trader anything", False)
+    with Inbox(inbox_path(tmp_path)) as inbox:
+        name = inbox.put(Command.HALT, "ann", "drill", wall_ns=1)
+        assert told() == ("ok", "1 commands wait for a trader", False)
+        inbox.taken(name)
+    assert told() == ("ok", "no command waits", False)
+    inbox_path(tmp_path).write_bytes(b"no inbox at all " * 64)
+    state, seen, has_fix = told()
+    assert (state, has_fix) == ("failed", True)
+    assert "is no Kedge inbox" in seen
+
+
 def test_a_check_that_hangs_fails_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hangs(_: checks.Subject) -> checks.Answer:
         await asyncio.sleep(60)
@@ -256,6 +278,28 @@ def test_a_check_that_hangs_fails_in_time(tmp_path: Path, monkeypatch: pytest.Mo
         status, body, _headers = await ask("/health/ready")
         assert (status, body["failed"][0]["check"]) == (503, "slow")
         assert "no answer" in body["failed"][0]["seen"]
+
+    asked(tmp_path, then)
+
+
+def test_what_answers_is_well_though_this_process_stood_still_for_longer_than_a_check_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answers_late(_: checks.Subject) -> checks.Answer:
+        for _ in range(3):
+            await asyncio.sleep(0.001)  # an answer takes several turns of the loop
+        return checks.Health.OK, "", ""
+
+    async def stands_still(_: checks.Subject) -> checks.Answer:
+        time.sleep(1.2)
+        return checks.Health.OK, "", ""
+
+    monkeypatch.setattr(checks, "CHECK_TIMEOUT_S", 0.8)
+    monkeypatch.setattr(checks, "CHECKS", (("late", True, answers_late), ("still", True, stands_still)))
+
+    async def then(_: World, ask: Callable[..., Awaitable[Any]]) -> None:
+        status, body, _headers = await ask("/health/ready")
+        assert (status, body["failed"]) == (200, [])
 
     asked(tmp_path, then)
 
