@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes
 from kedge.apps.output import emit, print_rows
+from kedge.journal import ACTS_PREFIX, WATCH_PREFIX
 from kedge.ops.folders import state_folder
 from kedge.ops.state_folder import journal_path, keys_folder
 from kedge.storage.journal_files import seal_path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 NO_END = "the run has no end: it is running, was killed, or its tail was cut back to an older signed head"
+NEVER_ENDS = "such a journal has no end: whether its tail was cut back to an older signed head shows by a last hash that was kept elsewhere"
 
 
 def verify(
@@ -58,7 +60,10 @@ def verify(
         "records": report.records,
         "key_id": key.key_id,
         "findings": findings,
-        "notes": [*report.notes, *([] if report.ended else [NO_END])],
+        "notes": [
+            *report.notes,
+            *([] if report.ended else [NEVER_ENDS if report.run_id.startswith((ACTS_PREFIX, WATCH_PREFIX)) else NO_END]),
+        ],
         "ended": report.ended,
         "sealed": seal_path(path).is_file(),
         "last_hash": report.last_hash,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,10 +14,12 @@ import msgspec
 from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
+from kedge.apps.interrupts import stoppable
 from kedge.apps.output import console, emit, print_rows, progress
 from kedge.apps.strategy_choice import Choice, choose, seen_words
 from kedge.apps.view import slippage_words
 from kedge.domain.errors import RecordingFailed
+from kedge.domain.events import Event
 from kedge.domain.orders import OrderKind
 from kedge.domain.record import RunStarted
 from kedge.ops.build import code_sha256, engine_version
@@ -39,6 +42,7 @@ Files = Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="
 Texts = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 
 PROGRESS_BARS = 20_000
+PLACE_TRIES = 5
 
 
 def run(
@@ -157,7 +161,8 @@ def _spec(
 
 def _in_memory(started: RunStarted, market: MarketData, strategy: Strategy | None) -> Run:
     journal = MemoryJournal(signer=None, source=started.source)
-    return _drive(Run(started, market.events(), market.fundings, journal, strategy), market)
+    with stoppable() as check:
+        return _drive(Run(started, market.events(), market.fundings, journal, strategy), market, check)
 
 
 def _journalled(settings: Config, started: RunStarted, market: MarketData, strategy: Strategy | None) -> Run:
@@ -167,19 +172,10 @@ def _journalled(settings: Config, started: RunStarted, market: MarketData, strat
     building = final.with_name(f".{final.name}.{os.getpid()}")
     building.mkdir(parents=True, exist_ok=True)
     try:
-        key = load_or_create_key(keys_folder(settings.state_folder))
-        store = SqliteJournal(
-            building / JOURNAL_NAME,
-            signer=key,
-            source=started.source,
-            group_size=settings.settings.journal.group_size,
-            redactor=wiring.redactor(settings),
-        )
-        with store:
-            finished = _drive(Run(started, market.events(), market.fundings, store, strategy), market)
-            store.close(seal=True)
-        (building / "result.json").write_text(json.dumps(msgspec.to_builtins(finished.result()), indent=2) + "\n", encoding="utf-8")
-        _put_in_place(building, final)
+        with stoppable() as check:
+            finished = _recorded(settings, building, started, market, strategy, check)
+            check()
+            _put_in_place(building, final)
     except RecordingFailed as error:
         _remove(building)
         why = "the disk is full or refuses; nothing of this run was kept"
@@ -187,6 +183,24 @@ def _journalled(settings: Config, started: RunStarted, market: MarketData, strat
     except BaseException:
         _remove(building)
         raise
+    return finished
+
+
+def _recorded(
+    settings: Config, building: Path, started: RunStarted, market: MarketData, strategy: Strategy | None, check: Callable[[], None]
+) -> Run:
+    """The run with its sealed journal and its result in `building`."""
+    store = SqliteJournal(
+        building / JOURNAL_NAME,
+        signer=load_or_create_key(keys_folder(settings.state_folder)),
+        source=started.source,
+        group_size=settings.settings.journal.group_size,
+        redactor=wiring.redactor(settings),
+    )
+    with store:
+        finished = _drive(Run(started, market.events(), market.fundings, store, strategy), market, check)
+        store.close(seal=True)
+    (building / "result.json").write_text(json.dumps(msgspec.to_builtins(finished.result()), indent=2) + "\n", encoding="utf-8")
     return finished
 
 
@@ -204,14 +218,32 @@ def _clear_unfinished(runs: Path) -> None:
 
 
 def _put_in_place(building: Path, final: Path) -> None:
-    if final.exists():
-        shutil.rmtree(final)
-    building.rename(final)
+    """Give a finished run its name; the same run of before goes, and of two that finish at once one stays, whole."""
+    before = final.with_name(f".{final.name}.before.{os.getpid()}")
+    for tries_left in reversed(range(PLACE_TRIES)):
+        try:
+            building.rename(final)
+            break
+        except OSError:
+            if not tries_left:
+                with suppress(OSError):
+                    before.rename(final)
+                raise
+        if final.exists():
+            _remove(before)
+            with suppress(FileNotFoundError):  # its owner may be doing the same
+                final.rename(before)
+    _remove(before)
 
 
-def _drive(run: Run, market: MarketData) -> Run:
+def _drive(run: Run, market: MarketData, check: Callable[[], None]) -> Run:
     with progress(f"running {run.started.run_id}", market.bar_count) as advance:
-        run.drive(every=PROGRESS_BARS, then=lambda _: advance(PROGRESS_BARS))
+
+        def told(_: Event) -> None:
+            check()
+            advance(PROGRESS_BARS)
+
+        run.drive(every=PROGRESS_BARS, then=told)
     return run
 
 

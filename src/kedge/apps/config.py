@@ -53,10 +53,11 @@ def validate(file: Path | None = None, /, *, as_json: Json = False) -> int:
     as_json
         Print JSON.
     """
-    from kedge.apps.wiring import check_use  # needs the strategies, which the other commands of this module do not
+    from kedge.apps.wiring import check_guarded, check_use  # needs the strategies, which the other commands of this module do not
 
     loaded = load_config(file)
     check_use(loaded)
+    check_guarded(loaded)
     given = sum(origin != "default" for origin in loaded.origins.values())
     name = str(loaded.file) if loaded.file else None
     payload = {"schema": "kedge/config-validation/v1", "ok": True, "file": name, "profile": loaded.settings.profile, "keys_given": given}

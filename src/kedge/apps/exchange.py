@@ -72,8 +72,8 @@ def serve(
     Parameters
     ----------
     market
-        `synthetic`, `replay:FILE` for recorded bars (several files joined by commas), `live` for the venue's public prices, or
-        `live:URL` for those of another exchange.
+        `synthetic`, `replay:FILE` for recorded bars (several files joined by commas), `path:FILE` for a drill's prices, `live` for the
+        venue's public prices, or `live:URL` for those of another exchange.
     speed
         `max`, or how many times faster than the clock; live prices have speed 1.
     seed
@@ -116,11 +116,11 @@ def serve(
     """
     _check_numbers(port, wait_for, bars, answer_delay, steps)
     _check_host(host)
-    lives = market is not None and market.partition(":")[0] == "live"
+    at_wall_speed = market is not None and market.partition(":")[0] in ("live", "path")
     flags = {
         "state_dir": state_dir,
-        "demo.market": None if lives else market,
-        "demo.speed": speed or ("1" if lives else None),
+        "demo.market": None if at_wall_speed else market,
+        "demo.speed": speed or ("1" if at_wall_speed else None),
         "demo.seed": seed,
     }
     settings = load_config(config, flags=flags)

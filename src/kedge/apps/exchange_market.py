@@ -16,6 +16,7 @@ from kedge.domain.units import NS_PER_S
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.ops.config import Config
 from kedge.services.demo import first_bars
+from kedge.services.drills.market_file import read_market
 from kedge.services.market_data import load_market
 from kedge.services.market_span import Span, recorded_part, synthetic_part
 from kedge.simulation.exchange import FundingRate
@@ -66,7 +67,8 @@ def chosen_market(
     Parameters
     ----------
     market : str
-        `synthetic`, `replay:FILE` (several joined by commas), `live`, or `live:URL` for another upstream than the venue's own.
+        `synthetic`, `replay:FILE` (several joined by commas), `path:FILE` of a drill, `live`, or `live:URL` for another upstream than the
+        venue's own.
     bars : int, optional
         End after this many bar times.
     funding : sequence of Path
@@ -91,12 +93,16 @@ def chosen_market(
         )
     if market.startswith("replay:"):
         return _replay(config, market.removeprefix("replay:"), bars, funding, span)
+    if market.startswith("path:"):
+        return _path(config, Path(market.removeprefix("path:")).expanduser(), bars)
     if market == "live" or market.startswith("live:"):
         if bars is not None:
             raise InvalidInput(f"--bars {bars} with live prices", why="they have no end", fix="leave --bars out")
         return Followed(listed(config, symbols), *_upstream(market.removeprefix("live").removeprefix(":")))
     if market != "synthetic":
-        raise InvalidInput(f"--market is {market!r}", why="it is synthetic, replay:FILE, live or live:URL", fix="--market synthetic")
+        raise InvalidInput(
+            f"--market is {market!r}", why="it is synthetic, replay:FILE, path:FILE, live or live:URL", fix="--market synthetic"
+        )
     return _synthetic(config, listed(config, symbols), bars, span.history_bars)
 
 
@@ -148,6 +154,15 @@ def _replay(config: Config, names: str, bars: int | None, funding: Sequence[Path
     cap = max([FUNDING_CAP_E8, *(abs(rate.rate_e8) for rate in loaded.fundings)])
     instruments = tuple(wiring.with_fees(config, one) for one in part.instruments)
     return Played("replay", instruments, events, part.fundings, part.start_ts_ns, cap, part.past, part.past_rates, part.assumptions)
+
+
+def _path(config: Config, path: Path, bars: int | None) -> Played:
+    found = read_market(path)
+    instruments = listed(config, found.symbols)
+    ids = {one.venue_symbol: one.instrument_id for one in instruments}
+    events: Iterable[Event] = [bar.event(ids[bar.symbol]) for bar in sorted(found.played, key=lambda bar: (bar.ts_ns, bar.symbol))]
+    past = [bar.event(ids[bar.symbol]) for bar in found.past]
+    return Played("drill", instruments, first_bars(events, bars) if bars else events, (), found.start_ts_ns, past=past)
 
 
 def listed(config: Config, symbols: Sequence[str]) -> tuple[Instrument, ...]:

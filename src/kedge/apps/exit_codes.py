@@ -1,34 +1,33 @@
 """The exit codes of `kedge`, and which error gives which.
 
-The rule: a code names the reader's next move, not the module that failed. Scripts may rely on these numbers;
-`kedge help exit-codes` prints this table and a test holds it.
+The rule: a code names the reader's next move, not the module that failed; `domain.problems` says which error has which. Scripts may rely
+on these numbers; `kedge help exit-codes` prints this table and a test holds it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from kedge.domain.errors import (
-    AccessRefused,
-    Conflict,
-    IllegalTransition,
-    IntegrityError,
-    InvalidInput,
-    KedgeError,
-    MarketGone,
-    NotFound,
-    RecordingFailed,
-    VenueUnavailable,
+from kedge.domain.errors import InvalidInput, KedgeError
+from kedge.domain.problems import (
+    EXIT_CONFLICT,
+    EXIT_FAILURE,
+    EXIT_INVALID,
+    EXIT_NOT_FOUND,
+    EXIT_REFUSED,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    kind_of,
 )
 
 OK: Final = 0
-FAILURE: Final = 1
-USAGE: Final = 2
-NOT_FOUND: Final = 3
-INVALID: Final = 4
-CONFLICT: Final = 6
-REFUSED: Final = 7
-UNAVAILABLE: Final = 8
+FAILURE: Final = EXIT_FAILURE
+USAGE: Final = EXIT_USAGE
+NOT_FOUND: Final = EXIT_NOT_FOUND
+INVALID: Final = EXIT_INVALID
+CONFLICT: Final = EXIT_CONFLICT
+REFUSED: Final = EXIT_REFUSED
+UNAVAILABLE: Final = EXIT_UNAVAILABLE
 FINDINGS: Final = 9
 INTERRUPTED: Final = 130
 
@@ -39,7 +38,7 @@ MEANINGS: Final[dict[int, str]] = {
     NOT_FOUND: "not found: a file, run or instrument that was named does not exist",
     INVALID: "invalid: configuration or input data refused",
     CONFLICT: "conflict: somebody else holds it, such as the writer's lock",
-    REFUSED: "refused by policy: limits, brake, a missing approval, or credentials that may not be used",
+    REFUSED: "refused by policy: limits, brake, a missing approval, a role, or credentials that may not be used",
     UNAVAILABLE: "upstream unavailable: try again later",
     FINDINGS: "completed with findings (doctor, verify, validate, replay)",
     INTERRUPTED: "interrupted by Ctrl-C",
@@ -52,23 +51,10 @@ class UsageError(InvalidInput):
     code = "USAGE"
 
 
-_BY_ERROR: Final[dict[type[BaseException], int]] = {
-    UsageError: USAGE,
-    InvalidInput: INVALID,
-    NotFound: NOT_FOUND,
-    Conflict: CONFLICT,
-    MarketGone: CONFLICT,
-    IllegalTransition: FAILURE,
-    IntegrityError: FAILURE,
-    RecordingFailed: FAILURE,
-    VenueUnavailable: UNAVAILABLE,
-    AccessRefused: REFUSED,
-    KedgeError: FAILURE,
-    KeyboardInterrupt: INTERRUPTED,
-    FileNotFoundError: NOT_FOUND,
-}
-
-
 def exit_code_for(error: BaseException) -> int:
-    """The exit code of an error, by the nearest of its base classes; `FAILURE` when none is listed."""
-    return next((_BY_ERROR[kind] for kind in type(error).__mro__ if kind in _BY_ERROR), FAILURE)
+    """The exit code of an error: that of its code, or of the nearest of its base classes; `FAILURE` for what is not ours."""
+    if isinstance(error, KedgeError):
+        return kind_of(error).exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return NOT_FOUND if isinstance(error, FileNotFoundError) else FAILURE

@@ -1,4 +1,7 @@
-"""`kedge serve`: the process that answers for the others over HTTP: health, the API, its stream and the dashboard."""
+"""`kedge serve`: the process that answers for the others over HTTP: health, the API, its stream, the dashboard, and its people.
+
+The rule: the link that makes the first account is a secret: it is printed for who started the server, and written nowhere.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 import gc
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,16 +17,18 @@ from kedge.apps import exit_codes
 from kedge.apps.output import emit
 from kedge.apps.system_loop import Stopping, run_until_stopped
 from kedge.domain.errors import InvalidInput
-from kedge.ops.config import load_config
+from kedge.ops.config import Config, load_config
 from kedge.ops.health_file import SERVER, remove_health_file, write_health_file
 from kedge.ops.logs import fields, logging_to
 from kedge.ops.state_folder import journal_path
 
 if TYPE_CHECKING:
+    from kedge.services.people.desk import PeopleDesk
     from kedge.services.replica_follow import Follower
 
 DEFAULT_PORT = 8080
 PORT_MAX = 65_535
+SETUP_WORDS = "nobody has an account yet; this link makes the first one, once, within 24 hours"
 
 
 def serve(
@@ -33,12 +38,14 @@ def serve(
     run: str = "",
     state_dir: str | None = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
+    hide_setup_link: bool = False,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Show this state folder: the dashboard at `/`, the API under `/api/v1`, the stream at `/ws/v1`, and `/health`. Ctrl-C stops it.
 
-    It follows the trader's run, or the newest; nothing here writes to a journal. Without TLS and authentication only loopback addresses
-    are listened on.
+    It follows the trader's run, or the newest, and writes to no run's journal. It keeps the accounts of this state folder and the journal
+    of their acts; while there is no account it prints a one-time link that makes the first one. Without TLS only loopback addresses are
+    listened on.
 
     Parameters
     ----------
@@ -52,6 +59,8 @@ def serve(
         Use this state folder instead of the configured one.
     config
         Read this configuration file.
+    hide_setup_link
+        Do not print the link that makes the first account: for when the output is kept in a file.
     as_json
         Print the address as JSON.
     """
@@ -64,9 +73,12 @@ def serve(
     if run:
         journal_path(folder, run)
     from kedge.api.server import ApiServer
+    from kedge.services.people.desk import PeopleDesk
+
+    solo_reason = settings.settings.governance.solo_reason
 
     async def main(stopping: Stopping) -> int:
-        server = ApiServer(folder, run=run)
+        server = ApiServer(folder, run=run, people=lambda origin: PeopleDesk.open(folder, solo_reason=solo_reason, public_origin=origin))
         taken = await server.start(host, port)
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{taken}"
@@ -74,11 +86,15 @@ def serve(
             write_health_file(folder, SERVER, {"url": url}, datetime.now(UTC))
             logger.info("serving", extra=fields(url=url))
             payload = {"schema": "kedge/serve/v1", "url": url, "health": f"{url}/health", "api": f"{url}/api/v1"}
-            emit(payload, as_json, lambda target: target.print(f"dashboard at {url}, health at {url}/health", highlight=False))
-            settling = asyncio.create_task(_settle(server.follower))
+            setup_url = None if hide_setup_link else await server.setup_url()
+            emit({**payload, "setup_url": setup_url}, as_json, lambda target: _draw(target, url, setup_url))
+            beside = [asyncio.create_task(_settle(server.follower))]
+            if server.people is not None:
+                beside.append(asyncio.create_task(_keep_drills(settings, server.people)))
             await stopping.asked.wait()
             logger.info("stopping", extra=fields(reason=stopping.reason))
-            settling.cancel()
+            for task in beside:
+                task.cancel()
         finally:
             remove_health_file(folder, SERVER)
             await server.close()
@@ -86,6 +102,19 @@ def serve(
 
     with logging_to(folder, SERVER, secrets=settings.secret_values()) as logger:
         return run_until_stopped(main)
+
+
+def _draw(target: Any, url: str, setup_url: str | None) -> None:
+    target.print(f"dashboard at {url}, health at {url}/health", highlight=False)
+    if setup_url is not None:
+        target.print(f"{SETUP_WORDS}: {setup_url}", highlight=False, soft_wrap=True)
+
+
+async def _keep_drills(settings: Config, desk: PeopleDesk) -> None:
+    from kedge.apps.drill_clerk import keep_drills
+
+    argv = ["brake", "test", "--state-dir", str(settings.state_folder), "--json"]
+    await keep_drills(settings.state_folder, desk, argv, holds=settings.settings.guard.drills)
 
 
 async def _settle(follower: Follower) -> None:

@@ -6,8 +6,9 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time_ns
 
+from kedge.apps.guard_checks import guard_and_brake
 from kedge.apps.machine_checks import Answer, Check
 from kedge.domain.errors import KedgeError
 from kedge.journal.rows import decode_head
@@ -106,10 +107,25 @@ def _nearest(folder: Path) -> Path:
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
+def brake_drill(folder: Path) -> Answer:
+    """A drill of the brake was held in time, and passed."""
+    from kedge.services.brake_records import guarded_since, rung_of
+    from kedge.services.drills.clerk import standing
+
+    found = standing(folder, rung_of(folder), guarded_since(folder), time_ns())
+    if found is None:
+        return "skip", "no guard has watched here yet", ""
+    if found.is_missed:
+        return "fail", found.words, "kedge brake test"
+    return ("warn", found.words, "kedge brake test") if found.is_due else ("ok", found.words, "")
+
+
 STATE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("disk", disk_space),
     ("state folder", folder_permissions),
     ("durable write", durable_write),
     ("locks", locks),
     ("last journal", last_journal),
+    ("guard", guard_and_brake),
+    ("brake drill", brake_drill),
 )

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from kedge.apps import exit_codes
 from kedge.apps.output import emit
 from kedge.domain.errors import AccessRefused, IntegrityError, InvalidInput
-from kedge.ops.config import load_config
+from kedge.ops.config import Config, load_config
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +31,7 @@ def trade(
     param: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     interval: str = "1m",
     on_stop: Stop | None = None,
+    guard: str | None = None,
     state_dir: str | None = None,
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
@@ -38,7 +39,8 @@ def trade(
     """Trade one account at a venue. Ctrl-C stops it, and asks first when risk is on.
 
     It goes on with the newest unfinished run of the same settings, after comparing its books with the venue's, or begins a new one.
-    There is no guard yet, so it trades play money only: on paper or demo, at a simulated exchange.
+    It adds risk only while a guard permits it; without one it permits itself, which is for play money. This version trades on paper or
+    demo, at a simulated exchange.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ def trade(
         Length of a bar, such as 1m, 5m or 1h.
     on_stop
         What a stop does with open risk: leave it to the venue, cancel open orders, flatten, or ask. Asks on a terminal, else leaves.
+    guard
+        Address of the guard, such as http://127.0.0.1:8081, or none; by default the one that guards this state folder now, else none.
     state_dir
         Use this state folder instead of the configured one.
     config
@@ -75,6 +79,7 @@ def trade(
     try:
         chosen = choose(settings, None, param)
     except IntegrityError as error:  # as a refused input, which no restart mends
+        tell_guard(settings, guard, error)
         raise InvalidInput(error.what, why=error.why, fix=error.fix) from error
     if chosen.warning:
         print(f"note: {chosen.warning}", file=sys.stderr, flush=True)
@@ -89,6 +94,7 @@ def trade(
         loaded=chosen.strategy,
         history_bars=chosen.history_bars,
         through=through,
+        guard=guard_url(settings.state_folder, guard),
     )
     status = run_trader(settings, options, quiet=as_json)
     emit({"schema": "kedge/trade/v1", **status}, as_json, lambda target: _show_end(target, status))
@@ -101,20 +107,49 @@ def check_rung(rung: str) -> None:
     Raises
     ------
     AccessRefused
-        Live needs what is not built yet; testnet needs a guard, since it counts as proof for live.
+        Live needs what is not built yet, and so does testnet, since it counts as proof for live.
     """
     if rung == "live":
         raise AccessRefused(
             "--rung live is refused",
-            why="real money needs the guard, the ladder's evidence and a second pair of eyes, none of which this version has",
+            why="real money needs the ladder's evidence, which this version does not keep yet",
             fix="--rung paper",
         )
     if rung == "testnet":
         raise AccessRefused(
             "--rung testnet is refused",
-            why="without an independent guard a trader runs on paper and demo only; testnet counts as proof for live",
-            fix="--rung paper, or wait for the version with the guard",
+            why="it counts as proof for live, and the ladder that keeps such proof is not built yet",
+            fix="--rung paper",
         )
+
+
+def tell_guard(settings: Config, given: str | None, error: IntegrityError) -> None:
+    """A model that is not what its name says is the guard's business too: it halts."""
+    from kedge.apps.guard_client import report
+    from kedge.domain.brake import Trigger
+
+    if url := guard_url(settings.state_folder, given):
+        report(url, settings.state_folder, settings.settings.account, Trigger.MODEL, error.what)
+
+
+def guard_url(state_folder: Path, given: str | None) -> str:
+    """The guard's address, given or guarding this state folder now; empty for none.
+
+    Raises
+    ------
+    InvalidInput
+        Neither `none` nor an address of this machine.
+    """
+    from kedge.apps.guard_client import checked_guard
+    from kedge.domain.errors import VenueUnavailable
+    from kedge.services.guard_door import door_url
+
+    if given is not None:
+        return checked_guard(given)
+    try:
+        return door_url(state_folder)
+    except VenueUnavailable:
+        return ""
 
 
 def venue_url(state_folder: Path, given: str | None) -> str:

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 from kedge.apps import wiring
 from kedge.apps.second_venue import second_venue
-from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping, run_until_stopped
+from kedge.apps.trade_earlier import choose_run
+from kedge.apps.trade_guard import GuardTies
 from kedge.apps.trade_market import Market, ask_market, check_market
 from kedge.apps.trade_plan import Options, live_plan, run_settings, venue_settings
 from kedge.apps.trade_report import Recorder, limits_in_use, status_of
-from kedge.apps.trade_run_folder import RunNote, find_or_make_run, was_ended, was_taken
+from kedge.apps.trade_run_folder import RunNote, was_ended, was_taken
 from kedge.apps.up_screen import ask, risk_in_words, screen
 from kedge.domain.errors import MarketGone, VenueUnavailable
 from kedge.domain.units import NS_PER_S
@@ -29,15 +30,16 @@ from kedge.ops.config import Config
 from kedge.ops.health_file import TRADER
 from kedge.ops.logs import fields, logging_to
 from kedge.ops.metrics import PrometheusMetrics, write_metrics
-from kedge.ops.paper_keys import PaperKey, load_or_create_paper_keys
-from kedge.ops.state_folder import JOURNAL_NAME, keys_folder, run_folder
+from kedge.ops.paper_keys import PaperKey, paper_key
+from kedge.ops.state_folder import JOURNAL_NAME, inbox_path, keys_folder, run_folder
 from kedge.ops.trader_status import trader_lock, write_trader_status
 from kedge.services.inbox import Inbox
 from kedge.services.kill_points import KillAt, KillPoints, NoKillPoints
 from kedge.services.live import ENDED, STOPPED, LiveTrader
-from kedge.services.live_settings import LiveSettings
+from kedge.services.live_settings import LivePlan, LiveSettings
 from kedge.services.live_stop import OnStop, stop
-from kedge.services.permits import LocalIssuer
+from kedge.services.permits import Permits
+from kedge.services.rulings import AccountRulings
 from kedge.storage.journal_reader import SqliteJournalReader
 from kedge.storage.journal_sqlite import SqliteJournal
 from kedge.storage.keys import load_or_create_key
@@ -77,7 +79,7 @@ def run_trader(settings: Config, options: Options, *, quiet: bool) -> dict[str, 
     folder = settings.state_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with trader_lock(folder):
-        paper = load_or_create_paper_keys(folder)[0]
+        paper = paper_key(folder)
         with logging_to(folder, TRADER, secrets=[paper.api_secret, *settings.secret_values()]) as logger:
             compile_all()
             process = TraderProcess(settings, options, paper, kill, logger)
@@ -99,6 +101,9 @@ class TraderProcess:
         self._market = Market(1, True, "unknown", "", 0)
         self._note: RunNote | None = None
         self._venue: BybitVenue | CcxtVenue | None = None
+        account = settings.settings.account
+        self._guard = GuardTies(options.guard, options.rung, self._folder, account, self._run_id)
+        self._rulings = AccountRulings(self._folder, settings.settings.account, wall_ns=time.time_ns)
         self._metrics = PrometheusMetrics()
         self._condition, self._problem = "finding the exchange", ""
 
@@ -107,11 +112,16 @@ class TraderProcess:
         telling = asyncio.create_task(self._tell())
         try:
             async with contextlib.AsyncExitStack() as held:
+                self._condition = "waiting for the guard"
+                permits = await self._guard.find(held, stopping.asked, self._say_problem)
+                self._condition, self._problem = "finding the exchange", ""
                 lockstep = await self._unless_stopped(self._find_market(held), stopping)
                 if not stopping.asked.is_set():
-                    await self._trade(lockstep, stopping, quiet)
+                    await self._trade(lockstep, stopping, quiet, permits)
         except BaseException as error:
             self._condition, self._problem = FAILED, str(error)
+            if self._trader is not None:
+                await self._guard.last_word(error)
             raise
         finally:
             telling.cancel()
@@ -120,6 +130,12 @@ class TraderProcess:
                 self._condition = STOPPED
             self._write()
         return self.status()
+
+    def _run_id(self) -> str:
+        return self._note.run_id if self._note is not None else ""
+
+    def _say_problem(self, words: str) -> None:
+        self._problem = words
 
     # finding the market and the run -----------------------------------------------------------------------------------
 
@@ -157,9 +173,13 @@ class TraderProcess:
 
     # trading ----------------------------------------------------------------------------------------------------------
 
-    async def _trade(self, lockstep: LockStep | None, stopping: Stopping, quiet: bool) -> None:
+    async def _trade(self, lockstep: LockStep | None, stopping: Stopping, quiet: bool, permits: Permits) -> None:
+        document = self._rulings.begin(
+            wiring.configured_limits(self._settings), wiring.guard_triggers(self._settings) if self._options.guard else None, TRADER
+        )
         wanted = run_settings(self._settings, self._options, self._market)
-        note, known = find_or_make_run(self._folder, self._options.rung, wanted, self._market.session, datetime.now(UTC))
+        choice = (self._folder, self._options.rung, wanted, self._market.session, datetime.now(UTC))
+        note, known, heritage = await asyncio.to_thread(choose_run, *choice)
         self._note = note
         self._log.info("run", extra=fields(run_id=note.run_id, goes_on=known, market=self._market.session, speed=self._market.speed))
         path = run_folder(self._folder, note.run_id) / JOURNAL_NAME
@@ -167,13 +187,15 @@ class TraderProcess:
         redactor, group = wiring.redactor(self._settings), 1 if lockstep is None else GROUP_IN_STEP
         with (
             SqliteJournal(path, signer=key, source=self._market.source, group_size=group, redactor=redactor) as journal,
-            Inbox(self._folder / INBOX_NAME) as inbox,
+            Inbox(inbox_path(self._folder)) as inbox,
         ):
             if known and was_ended(path, journal.count):
                 self._condition = ENDED
                 journal.close(seal=True)
                 return
-            self._trader = self._make_trader(note, journal, path, inbox, lockstep)
+            plan = live_plan(self._settings, self._options, self._market, note, document, heritage)
+            self._trader = self._make_trader(plan, journal, path, inbox, lockstep, permits)
+            self._trader.watchers.append(self._guard.rejects.saw)
             self._recorder = Recorder(self._trader, self._log, self._paper.account)
             try:
                 how = await self._watch(self._trader, stopping, quiet)
@@ -189,14 +211,16 @@ class TraderProcess:
             journal.close(seal=how == ENDED)
             self._condition = ENDED if how == ENDED else STOPPED
 
-    def _make_trader(self, note: RunNote, journal: SqliteJournal, path: Path, inbox: Inbox, lockstep: LockStep | None) -> LiveTrader:
+    def _make_trader(
+        self, plan: LivePlan, journal: SqliteJournal, path: Path, inbox: Inbox, lockstep: LockStep | None, permits: Permits
+    ) -> LiveTrader:
         return LiveTrader(
             self._make_venue,
             journal,
             lambda: SqliteJournalReader(path),
-            live_plan(self._settings, self._options, self._market, note),
+            plan,
             LiveSettings(speed=self._market.speed, snapshot_every=self._settings.settings.journal.snapshot_every),
-            permits=LocalIssuer(self._options.rung, time.monotonic_ns),
+            permits=permits,
             monotonic_ns=time.monotonic_ns,
             inbox=inbox,
             lockstep=lockstep,
@@ -205,6 +229,7 @@ class TraderProcess:
             same_market=check_market(self._options.venue, self._market.session),
             was_taken=functools.partial(was_taken, self._folder),
             wall_ns=time.time_ns,
+            rulings=self._rulings,
         )
 
     async def _watch(self, trader: LiveTrader, stopping: Stopping, quiet: bool) -> str:
@@ -269,7 +294,7 @@ class TraderProcess:
             "source": self._market.source,
             "speed": self._market.speed,
             "venue_url": self._options.venue,
-            "guard": "none",
+            **self._guard.words(),
             "phase": self._condition,
             "problem": self._problem,
             "limits": [] if self._venue is None else limits_in_use(self._venue.utilisation()),

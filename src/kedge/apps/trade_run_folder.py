@@ -1,11 +1,13 @@
 """Which run a trader goes on with: the newest unfinished one of the same settings in the same market, else a new one.
 
 Rules: what a run is stands in `trade.json` beside its journal before the journal exists; a sealed run is finished; a simulated market
-that began again is another market, and a run of the old one is never gone on with, because its orders and positions died with it.
+that began again is another market, and a run of the old one is never gone on with, because its orders and positions died with it. Nor is
+one gone on with that another run overtook (see `apps.trade_earlier`): its books are not the account's any more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +43,15 @@ class RunNote(msgspec.Struct, frozen=True, kw_only=True):
         return int(datetime.fromisoformat(self.begun).timestamp()) * NS_PER_S
 
 
-def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], market: str, now: datetime) -> tuple[RunNote, bool]:
+def find_or_make_run(
+    state_folder: Path,
+    rung: str,
+    settings: dict[str, Any],
+    market: str,
+    now: datetime,
+    *,
+    is_overtaken: Callable[[RunNote], bool] = lambda note: False,
+) -> tuple[RunNote, bool]:
     """The run to go on with and True, or a new one, whose folder is made, and False.
 
     Parameters
@@ -50,6 +60,8 @@ def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], ma
         Plain data; everything that decides what the run is.
     market : str
         The simulated market's own id; '' at a real venue.
+    is_overtaken : callable, optional
+        Whether another run has traded the account since this one did.
 
     Raises
     ------
@@ -59,6 +71,8 @@ def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], ma
     wanted = content_hash(settings)
     for note in sorted(unfinished(state_folder, rung), key=lambda one: one.begun, reverse=True):
         if (note.settings_sha256, note.market) == (wanted, market):
+            if is_overtaken(note):
+                break
             return note, True
     begun = now.astimezone(UTC).isoformat()
     body = content_hash({"settings": wanted, "market": market, "begun": begun})
@@ -71,10 +85,19 @@ def find_or_make_run(state_folder: Path, rung: str, settings: dict[str, Any], ma
 
 def unfinished(state_folder: Path, rung: str) -> list[RunNote]:
     """Runs of a rung whose journal is not sealed, one that was killed before it had a journal among them."""
+    return [note for note in notes(state_folder, rung) if not seal_path(run_folder(state_folder, note.run_id) / JOURNAL_NAME).exists()]
+
+
+def notes(state_folder: Path, rung: str) -> list[RunNote]:
+    """What all runs of a rung are, finished ones among them.
+
+    Raises
+    ------
+    IntegrityError
+        One of the notes cannot be read.
+    """
     found = []
     for path in sorted((state_folder / "runs").glob(f"{rung}-*/{NOTE}")):
-        if seal_path(path.with_name(JOURNAL_NAME)).exists():
-            continue
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=RunNote))
         except msgspec.DecodeError as error:

@@ -16,18 +16,20 @@ from cyclopts import Parameter
 
 from kedge.apps import exit_codes, wiring
 from kedge.apps.output import emit
-from kedge.apps.serve import DEFAULT_PORT, check_port
-from kedge.apps.system import INBOX_NAME
+from kedge.apps.serve import DEFAULT_PORT, SETUP_WORDS, check_port
 from kedge.apps.system_loop import Stopping, run_until_stopped
 from kedge.apps.up_parts import POLICY, STOP_ORDER, Plan, specs
 from kedge.apps.up_plan import Asked, make_plan, strategy_of
 from kedge.apps.up_screen import Screen, ask, is_flat, risk_in_words, screen
+from kedge.apps.view import percent
+from kedge.domain.brake import BrakeLevel
 from kedge.domain.errors import InvalidInput, KedgeError, RecordingFailed
 from kedge.domain.events import Command
 from kedge.ops.config import load_config
+from kedge.ops.guard_files import read_status as read_guard
 from kedge.ops.health_file import SUPERVISOR, TRADER, write_health_file
 from kedge.ops.logs import fields, log_file, logging_to
-from kedge.ops.state_folder import refuse_full_disk
+from kedge.ops.state_folder import inbox_path, refuse_full_disk
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import read_trader_status
 from kedge.services.supervisor import Outcome, Supervisor
@@ -52,7 +54,7 @@ def up(
     config: Annotated[Path | None, Parameter(name=["--config", "-c"])] = None,
     as_json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Run the system: a simulated Bybit exchange, a trader that speaks to it over sockets, a server with dashboard and health.
+    """Run the system: a simulated Bybit exchange, a guard and a trader that speak to it over sockets, a server with dashboard and health.
 
     A model trades, by default the champion of the market's name (demo-synthetic-1m), trained now where there is none. Prices are
     synthetic or recorded, money is play money. What dies is started again; the trader then meets its journal, its orders and the
@@ -94,6 +96,7 @@ def up(
     given = {"demo.market": market, "demo.speed": speed, "demo.seed": seed, "strategy.name": strategy}
     settings = load_config(config, flags={"state_dir": state_dir, **given})
     wiring.check_use(settings)
+    wiring.check_guarded(settings)
     asked = Asked(strategy, model, tuple(param or ()), wallet, bars, port, tuple(funding or ()), config)
     strategy_of(settings, asked)
     folder = settings.state_folder
@@ -161,7 +164,7 @@ class _System:
     def _report(self, children: list[dict[str, Any]]) -> None:
         self._children = children
         self._traders |= {row["pid"] for row in children if row["name"] == TRADER and row["pid"] is not None}
-        urls = {"venue_url": self._plan.venue_url, "health_url": self._plan.health_url}
+        urls = {"venue_url": self._plan.venue_url, "health_url": self._plan.health_url, "guard_url": self._plan.guard_url}
         write_health_file(self._plan.state_folder, SUPERVISOR, {**urls, "children": children}, datetime.now(UTC))
 
     async def _tell_ready(self, session: Any, shown: Screen) -> None:
@@ -171,8 +174,12 @@ class _System:
             async with session.get(f"{self._plan.health_url}/ready") as answer:
                 self._ready = answer.status == 200
         if self._ready:
+            if told := brake_words(self._plan.state_folder, datetime.now(UTC)):
+                shown.say(told)
             plan, ready_s = self._plan, time.monotonic() - self._began_s
-            shown.say(f"ready after {ready_s:.1f} s: dashboard {plan.dashboard_url}, health {plan.health_url}")
+            shown.say(f"ready after {ready_s:.1f} s: dashboard {plan.dashboard_url}, brake {plan.guard_url}, health {plan.health_url}")
+            if not self._quiet and (link := await asyncio.to_thread(setup_link, plan.state_folder, plan.server_port)) is not None:
+                shown.say(f"{SETUP_WORDS}: {link}")
 
     async def _is_stop_meant(self, stopping: Stopping, shown: Screen) -> bool:
         """Ask the person when risk is on; a second Ctrl-C answers for them."""
@@ -190,9 +197,10 @@ class _System:
     async def _flatten(self, shown: Screen, again: asyncio.Event) -> None:
         """Tell the trader to close everything, and wait until it says that it has, within bounds or until urged again."""
         from kedge.services.inbox import Inbox
+        from kedge.services.people.telling import leave, local_actor
 
-        with Inbox(self._plan.state_folder / INBOX_NAME) as inbox:
-            inbox.put(Command.FLATTEN, "kedge up", "flatten before the stop", wall_ns=time.time_ns())
+        with Inbox(inbox_path(self._plan.state_folder)) as inbox:
+            leave(inbox, local_actor(), Command.FLATTEN, "kedge up: flatten before the stop", wall_ns=time.time_ns())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLATTEN_S):
                 while not is_flat(self.status()) and not again.is_set():
@@ -200,6 +208,31 @@ class _System:
         status = self.status()
         left = risk_in_words(status) or "the trader does not say what is"
         shown.say("flat" if is_flat(status) else f"not flat: {left} left; the command stands and reaches the next trader")
+
+
+def brake_words(state_folder: Path, now: datetime) -> str:
+    """That the brake is on, and what to do; empty while it is off, or nobody says."""
+    try:
+        latch = read_guard(state_folder, now)["latch"]
+    except (KedgeError, KeyError):
+        return ""
+    if latch["level"] == BrakeLevel.RUNNING:
+        return ""
+    why = latch["reason"] or latch["observed"]
+    told = f"THE BRAKE IS ON ({latch['level']}: {latch['trigger']}, {why})"
+    return f"{told}: nothing adds risk before two people release it: kedge brake release"
+
+
+def setup_link(state_folder: Path, port: int) -> str | None:
+    """A new link that makes the first account of the server on this port; None where there is one, or where the store cannot be asked."""
+    from kedge.services.people.desk import open_links
+
+    try:
+        with open_links(state_folder) as links:
+            secret = links.first()
+    except KedgeError:
+        return None  # the server, which has the same store open, says in its log what is wrong
+    return None if secret is None else f"http://localhost:{port}/setup#{secret}"
 
 
 def read_status(state_folder: Path, pids: Collection[int]) -> dict[str, Any] | None:
@@ -239,7 +272,7 @@ def _draw(target: Any, status: Mapping[str, Any], outcome: Outcome) -> None:
         return
     target.print(
         f"{outcome.reason}: {status['fills']} fills, {status['round_trips']} round trips, equity {float(status['equity']):,.2f}, "
-        f"worst drawdown {float(status['drawdown']):.2%}, {len(status['positions'])} positions left open in the simulation",
+        f"worst drawdown {percent(status['drawdown'])}, {len(status['positions'])} positions left open in the simulation",
         highlight=False,
         soft_wrap=True,
     )

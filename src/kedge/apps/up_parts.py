@@ -15,19 +15,22 @@ from kedge.apps import exit_codes
 from kedge.apps.exchange_file import read_running
 from kedge.apps.system_child import command
 from kedge.domain.errors import KedgeError
-from kedge.ops.health_file import EXCHANGE, SERVER, TRADER, read_health_file
+from kedge.ops.health_file import EXCHANGE, GUARD, SERVER, TRADER, read_health_file
 from kedge.ops.trader_status import ENDED, read_trader_status
 from kedge.services.supervisor_child import ChildSpec, Policy, Probe
 
 POLICY = Policy(final_codes=frozenset({exit_codes.USAGE, exit_codes.NOT_FOUND, exit_codes.INVALID, exit_codes.REFUSED}), final_deaths_max=2)
-STOP_ORDER = (TRADER, EXCHANGE, SERVER)
+STOP_ORDER = (TRADER, GUARD, EXCHANGE, SERVER)
 START_S = 120.0
 """A first start compiles the laws, on a slow machine for a while."""
 TRADER_GRACE_S = 20.0
 
 
 class Plan(NamedTuple):
-    """What a system is made of; `speed` as configured, `interval` of a bar in words, `model` for people, '' where a rule trades."""
+    """What a system is made of; `speed` as configured, `interval` of a bar in words, `model` for people, '' where a rule trades.
+
+    `guard_port` is where the guard answers; 0 leaves the guard out.
+    """
 
     state_folder: Path
     exchange_port: int
@@ -38,6 +41,13 @@ class Plan(NamedTuple):
     trader: tuple[str, ...]
     shared: tuple[str, ...]
     model: str = ""
+    guard_port: int = 0
+    guard: tuple[str, ...] = ()
+
+    @property
+    def guard_url(self) -> str:
+        """Where the guard will answer; empty where there is none."""
+        return f"http://127.0.0.1:{self.guard_port}" if self.guard_port else ""
 
     @property
     def venue_url(self) -> str:
@@ -56,18 +66,23 @@ class Plan(NamedTuple):
 
 
 def specs(plan: Plan, session: aiohttp.ClientSession) -> list[ChildSpec]:
-    """Exchange, trader and server. The trader starts again with the exchange: a simulated market dies with its process."""
+    """Exchange, guard, trader and server. Guard and trader start again with the exchange: a simulated market dies with its process.
+
+    Neither waits for the other: a trader without its guard's word adds no risk, and a guard needs no trader.
+    """
     waiting = () if plan.speed == "1" else ("--wait-for", "1")
     port = ("--port", str(plan.exchange_port))
     exchange = ("exchange", "serve", *port, "--speed", plan.speed, *waiting, *plan.exchange, *plan.shared)
     trader = ("trade", "--venue", plan.venue_url, "--rung", "paper", "--interval", plan.interval, "--on-stop", "leave")
-    serve = ("serve", "--port", str(plan.server_port), *plan.shared)
+    guarded = ("--guard", plan.guard_url or "none")
+    serve = ("serve", "--port", str(plan.server_port), "--hide-setup-link", *plan.shared)  # what it prints is kept in a file
     return [
         _spec(plan, EXCHANGE, exchange, exchange_probe(plan.state_folder, session)),
+        *([_guard(plan)] if plan.guard_port else []),
         _spec(
             plan,
             TRADER,
-            (*trader, *plan.trader, *plan.shared),
+            (*trader, *guarded, *plan.trader, *plan.shared),
             trader_probe(plan.state_folder),
             needs=EXCHANGE,
             ends_by_itself=True,
@@ -76,6 +91,12 @@ def specs(plan: Plan, session: aiohttp.ClientSession) -> list[ChildSpec]:
         ),
         _spec(plan, SERVER, serve, server_probe(plan.state_folder, session), needed=False),
     ]
+
+
+def _guard(plan: Plan) -> ChildSpec:
+    """The guard; whoever ends the whole system was asked about open risk already, so it leaves at the first word."""
+    words = ("guard", "--venue", plan.venue_url, "--port", str(plan.guard_port), "--on-stop", "leave", *plan.guard, *plan.shared)
+    return _spec(plan, GUARD, words, guard_probe(plan.state_folder), needs=EXCHANGE)
 
 
 def _spec(plan: Plan, name: str, arguments: Sequence[str], probe: Probe, **more: Any) -> ChildSpec:
@@ -92,6 +113,19 @@ def exchange_probe(state_folder: Path, session: aiohttp.ClientSession) -> Probe:
             return False
         async with session.get(f"{running.url}/kedge/status") as answer:
             return answer.status == 200
+
+    return probe
+
+
+def guard_probe(state_folder: Path) -> Probe:
+    """Well: it wrote its file in the last seconds. Whether it permits risk is another matter."""
+
+    async def probe(pid: int) -> bool:
+        try:
+            found = read_health_file(state_folder, GUARD, datetime.now(UTC))
+        except KedgeError:
+            return False
+        return found["pid"] == pid and bool(found["fresh"])
 
     return probe
 
@@ -133,11 +167,14 @@ def server_probe(state_folder: Path, session: aiohttp.ClientSession) -> Probe:
     return probe
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def free_port(*others: int) -> int:
+    """A port that nobody listens on now, and none of the others."""
+    while True:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = int(found.getsockname()[1])
+        if port not in others:
+            return port
 
 
 def check_free(port: int) -> int:

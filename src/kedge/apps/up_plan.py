@@ -11,7 +11,7 @@ from kedge.apps import wiring
 from kedge.apps.exchange_market import INTERVAL_NS, listed, synthetic_start_ns
 from kedge.apps.up_model import Chosen, Wanted, choose_model
 from kedge.apps.up_parts import Plan, check_free, free_port
-from kedge.domain.errors import InvalidInput
+from kedge.domain.errors import Conflict, InvalidInput
 from kedge.domain.units import NS_PER_MS, NS_PER_S
 from kedge.market.intervals import interval_text
 from kedge.ops.config import Config
@@ -89,9 +89,10 @@ def make_plan(settings: Config, asked: Asked, say: Callable[[str], None]) -> Pla
     elif asked.param:
         trader = (*trader, "--param", *asked.param)
     symbols = tuple(one.venue_symbol for one in recorded.instruments) if recorded else tuple(settings.settings.demo.instruments)
+    guard_port = _guard_port(settings, asked, port)
     return Plan(
         state_folder=settings.state_folder,
-        exchange_port=free_port(),
+        exchange_port=free_port(port, guard_port),
         server_port=port,
         speed=settings.settings.demo.speed,
         interval=interval_text((recorded.interval_ns if recorded else INTERVAL_NS) // NS_PER_MS),
@@ -99,7 +100,19 @@ def make_plan(settings: Config, asked: Asked, say: Callable[[str], None]) -> Pla
         trader=("--instrument", *symbols, *trader),
         shared=("--state-dir", str(settings.state_folder), *(("--config", str(asked.config)) if asked.config is not None else ())),
         model=told,
+        guard_port=guard_port,
+        guard=("--instrument", *symbols),
     )
+
+
+def _guard_port(settings: Config, asked: Asked, server_port: int) -> int:
+    """Where the guard answers: the configured port, or a free one where the dashboard too takes any that is free."""
+    if settings.origins.get("guard.port", "default") == "default" and not asked.port:
+        return free_port(server_port)
+    try:
+        return check_free(settings.settings.guard.port)
+    except Conflict as error:
+        raise Conflict(f"guard.port: {error.what}", why=error.why, fix="set guard.port in the configuration, 0 for any free one") from None
 
 
 def _recorded(settings: Config, funding: tuple[Path, ...]) -> MarketData | None:

@@ -16,7 +16,7 @@ from rich.console import Group
 from rich.text import Text
 
 from kedge.apps.output import console
-from kedge.apps.view import render, utc_text
+from kedge.apps.view import percent, render, utc_text
 from kedge.kernel.compiling import late_compilations
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def line(status: Mapping[str, Any]) -> str:
     vetoed = sum(funnel["vetoed"].values())
     old = " (old figures)" if _is_old(status) else ""
     return (
-        f"{title(status)} {utc_text(status['ts_ns'])} equity {float(status['equity']):,.2f} drawdown {float(status['drawdown']):.2%} "
+        f"{title(status)} {utc_text(status['ts_ns'])} equity {float(status['equity']):,.2f} drawdown {percent(status['drawdown'])} "
         f"bars {funnel['bars']} signals {funnel['signals']} vetoed {vetoed} sent {funnel['sent']} filled {funnel['filled']} "
         f"round trips {status['round_trips']} state {status['risk_state']} guard {status['guard']}{old}"
     )
@@ -134,6 +134,10 @@ def warnings(status: Mapping[str, Any], children: Sequence[Mapping[str, Any]]) -
         found.append(str(status["problem"]))
     found += [f"a person must act: {text}" for text in status.get("action_needed", ())]
     found += [f"{name} has no stop for {s:.0f} s" for name, s in sorted(status.get("stops_missing_s", {}).items()) if s >= STOP_LATE_S]
+    if status.get("instruments_problem"):
+        age_s = status.get("instruments_age_s")
+        told = "" if age_s is None else f"; those in force are {age_s / 3_600:.1f} h old"
+        found.append(f"{status['instruments_problem']}{told}")
     full = [one for one in status.get("limits", ()) if one["level"] == FULL]
     found += [f"requests: {one['group']} at {one['used_frac']:.0%} of our share" for one in full]
     return found + [

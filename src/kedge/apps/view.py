@@ -17,6 +17,7 @@ from rich.text import Text
 from kedge.domain.instrument import Instrument
 from kedge.domain.orders import OrderIntent
 from kedge.domain.outputs import (
+    AlertRaised,
     AmendSent,
     CancelSent,
     Decided,
@@ -62,7 +63,10 @@ class Recent:
 def describe(output: Output, specs: Mapping[str, Instrument]) -> tuple[str, str, str, str, str] | None:
     """One output as (what, instrument, code, observed, limit); None for what is not worth a line."""
     if isinstance(output, Decided):
-        return f"target {output.exposure_e8 / 1e6:+.1f} % ({output.reason})", output.instrument, output.code, output.observed, output.limit
+        allowed_e8 = output.exposure_e8 if output.allowed_e8 is None else output.allowed_e8
+        cut = "" if allowed_e8 == output.exposure_e8 else f", cut to {allowed_e8 / 1e6:+.1f} % by {output.bound_by}"
+        what = f"target {output.exposure_e8 / 1e6:+.1f} %{cut} ({output.reason})"
+        return what, output.instrument, output.code, output.observed, output.limit
     if isinstance(output, OrderSent):
         return f"{_order(output.approved.order, specs)} sent", output.approved.order.instrument, "OK", "", ""
     if isinstance(output, OrderRefused):
@@ -76,6 +80,10 @@ def describe(output: Output, specs: Mapping[str, Instrument]) -> tuple[str, str,
     if isinstance(output, StopWanted):
         stop = specs[output.instrument].price_text(output.stop_ticks) if output.stop_ticks else "none"
         return f"stop wanted: {stop}", output.instrument, output.reason, "", ""
+    if isinstance(output, AlertRaised):
+        return f"alert ({output.severity})", output.instrument, output.code, output.observed, output.limit
+    if isinstance(output, AlertRaised):
+        return f"alert ({output.severity})", output.instrument, output.code, output.observed, output.limit
     assert isinstance(output, TimerSet | Predicted)
     return None
 
@@ -121,8 +129,8 @@ def _money(summary: Mapping[str, Any]) -> RenderableType:
         grid.add_column()
     cells = [
         ("equity", f"{_places(summary['equity'])} USDT"),
-        ("drawdown", f"{float(summary['drawdown_now']):.2%} now, {float(summary['drawdown']):.2%} worst"),
-        ("loss today", f"{float(summary['daily_loss']):.2%}"),
+        ("drawdown", f"{percent(summary['drawdown_now'])} now, {percent(summary['drawdown'])} worst"),
+        ("loss today", percent(summary["daily_loss"])),
         ("risk state", str(summary["risk_state"]) + (f" ({summary['halt_code']})" if summary["halt_code"] else "")),
         ("realised", _places(summary["realised"])),
         ("unrealised", _places(summary["unrealised"])),
@@ -132,6 +140,11 @@ def _money(summary: Mapping[str, Any]) -> RenderableType:
     for start in (0, 4):
         grid.add_row(*(Text.assemble((f"{name}: ", "dim"), (value, "bold")) for name, value in cells[start : start + 4]))
     return grid
+
+
+def percent(frac: str | None) -> str:
+    """A fraction in text as a percentage with two places; `unknown` where nobody knows it."""
+    return "unknown" if frac is None else f"{float(frac):.2%}"
 
 
 def _places(text: str) -> str:

@@ -19,7 +19,10 @@ from kedge.market.catalogue import CATALOGUE
 from kedge.market.catalogue_record import load_instrument_record
 from kedge.ops.config import Config
 from kedge.ops.settings import to_e8
+from kedge.risk.brake.triggers import TriggerLimits
 from kedge.risk.limits import Limits
+from kedge.risk.limits_table import check_limits
+from kedge.risk.sizing_policy import SizingPolicy
 from kedge.services.backtest import plain_params
 from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
@@ -59,9 +62,10 @@ def engine_settings(
     start_ts_ns: int,
     wallet_e8: int,
     style: Style | None = None,
+    limits: Limits | None = None,
 ) -> EngineSettings:
-    """Settings of an engine whose run is not named yet. A `style` goes before the configured one."""
-    limits = Limits(**config.settings.limits.engine_values())
+    """Settings of an engine whose run is not named yet. A `style` goes before the configured one, `limits` before the configured ones."""
+    limits = configured_limits(config) if limits is None else limits
     slice_e8 = min(limits.order_notional_frac_soft_e8, limits.order_notional_frac_max_e8 * DUST_DIVISOR // (DUST_DIVISOR + 1))
     return EngineSettings(
         run_id="",
@@ -74,7 +78,40 @@ def engine_settings(
         limits=limits,
         confidence_min_e8=to_e8(config.settings.strategy.confidence_min),
         execution=execution_policy(config, entry, interval_ns, slice_e8, style),
+        sizing=configured_sizing(config),
     )
+
+
+def configured_sizing(config: Config) -> SizingPolicy | None:
+    """The caps on sizes that the configuration asks for, made for its stop; None where they are switched off."""
+    sizing, stop_frac_e8 = config.settings.sizing, to_e8(config.settings.stops.distance_frac)
+    if not sizing.active:
+        return None
+    if not stop_frac_e8:
+        raise InvalidConfig(
+            "stops.distance_frac is 0",
+            why="sizes are cut to what is lost at the stop, and without one no size follows",
+            fix="set stops.distance_frac, such as 0.10, or for play money sizing.active: false",
+        )
+    return SizingPolicy(**sizing.engine_values(), stop_frac_e8=stop_frac_e8)
+
+
+def configured_limits(config: Config) -> Limits:
+    """The limits that the configuration asks for."""
+    return Limits.from_plain(config.settings.limits.engine_values())
+
+
+def guard_triggers(config: Config) -> TriggerLimits:
+    """When the configured guard brakes by itself."""
+    return msgspec.convert(config.settings.guard.triggers.engine_values(), TriggerLimits)
+
+
+def check_guarded(config: Config, limits: Limits | None = None) -> None:
+    """Refuse limits beside which the guard would act on what the trader may still do: every row rises up to its brake.
+
+    `limits` are those in force where they are not the configured ones.
+    """
+    check_limits(configured_limits(config) if limits is None else limits, guard_triggers(config))
 
 
 def execution_policy(config: Config, entry: OrderKind, interval_ns: int, slice_e8: int, style: Style | None) -> ExecutionPolicy:
@@ -155,7 +192,8 @@ def check_use(config: Config) -> None:
         _check_model_params(params)
     else:
         make_strategy(strategy_name(config), params)
-    Limits(**config.settings.limits.engine_values())
+    configured_limits(config)
+    configured_sizing(config)
     known = {name.partition(":")[2] for name in CATALOGUE}
     for symbol in demo.instruments:
         if symbol not in known or demo.instruments.count(symbol) > 1:

@@ -239,6 +239,42 @@ def test_what_a_killed_run_left_is_cleared_and_a_living_ones_is_spared(state: Pa
     assert {path.name for path in (state / "runs").iterdir()} == living | {run_id}
 
 
+def test_of_two_same_runs_that_finish_at_once_one_stays_whole(state: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ran(state, "--data", data)["run_id"]
+    rename, rivals = Path.rename, []
+
+    def later(path: Path, target: Path) -> Path:
+        if path.name.startswith(f".{first}.{os.getpid()}") and not rivals:
+            target.mkdir()
+            rivals.append((target / "journal.sqlite").write_text("a rival's"))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", later)
+    assert ran(state, "--data", data)["run_id"] == first
+    assert rivals
+    assert [path.name for path in (state / "runs").iterdir()] == [first]
+    assert first_record(state / "runs" / first / "journal.sqlite").run_id == first
+
+
+def test_a_run_whose_place_cannot_be_had_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    building, final = tmp_path / ".bt-a.1", tmp_path / "bt-a"
+    building.mkdir()
+    final.mkdir()
+    (final / "result.json").touch()
+    rename = Path.rename
+
+    def never(path: Path, target: Path) -> Path:
+        if path == building:
+            raise PermissionError(13, "no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", never)
+    with pytest.raises(PermissionError):
+        backtest._put_in_place(building, final)
+    assert (final / "result.json").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bt-a.1", "bt-a"]
+
+
 def test_progress_goes_to_stderr_only(state: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtest, "PROGRESS_BARS", 50)
     answer = run(state, "--data", data, "--progress", "plain")

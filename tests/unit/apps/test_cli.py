@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from kedge.apps.commands import COMMANDS, NOUNS, Command
 from kedge.domain.errors import IntegrityError
 
 HEAVY = ("numpy", "numba", "pyarrow", "pydantic", "cyclopts", "rich", "msgspec", "cryptography", "yaml", "sqlite3", "asyncio")
-HELP_S_MAX = 0.3
+OURS_MAX = 12
+"""Modules of ours that help may load; `make bench` prints the milliseconds."""
 
 
 def boom() -> int:
@@ -56,15 +56,12 @@ def test_help_is_light_and_names_every_command(repository: Path) -> None:
         assert f"  {command.name} " in out
 
 
-def test_help_answers_within_its_budget(repository: Path) -> None:
-    took_s = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "kedge.apps.cli", "--help"], check=True, capture_output=True, env={"PYTHONPATH": str(repository / "src")}
-        )
-        took_s.append(time.perf_counter() - begun)
-    assert min(took_s) < HELP_S_MAX
+def test_help_loads_few_modules_of_ours(repository: Path) -> None:
+    code = "import sys; from kedge.apps.cli import main; main(['--help']); print(sum(n.split('.')[0] == 'kedge' for n in sys.modules))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(repository / "src")}
+    ).stdout
+    assert int(out.splitlines()[-1]) <= OURS_MAX
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

@@ -48,7 +48,7 @@ def test_a_fit_machine_passes(state_folder: Path, capsys: pytest.CaptureFixture[
     assert main(["doctor", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     names = {check["name"]: check["state"] for check in report["checks"]}
-    assert len(names) == 11
+    assert len(names) == 13
     assert names["durable write"] == names["packages"] == names["python"] == "ok"
     assert report["ok"] is True
     assert list(state_folder.iterdir()) == []

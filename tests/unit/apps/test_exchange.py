@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 from tests.builders import walk
 from tests.unit.apps.market_files import Answer, bars_file, funding_file, kedge, refused
+from tests.unit.services.drills.crashes import crash, instruments
 from tests.unit.venues.exchange.test_server import BTC, make_server
 
 from kedge.apps import exit_codes
@@ -30,6 +31,8 @@ from kedge.domain.errors import InvalidConfig, InvalidInput
 from kedge.domain.events import BarClosed
 from kedge.ops.config import Config, load_config
 from kedge.ops.paper_keys import load_or_create_paper_keys, paper_key, paper_keys_file
+from kedge.services.drills.crash import Timing, market_of
+from kedge.services.drills.market_file import write_market
 from kedge.services.market_span import Span
 
 
@@ -390,3 +393,18 @@ def test_a_bar_is_played_in_at_least_four_prices(tmp_path: Path) -> None:
     answer = kedge("exchange", "serve", "--steps", 3, "--state-dir", tmp_path, "--json")
     assert refused(answer) == (4, "INVALID_INPUT")
     assert "--steps is 3" in answer.json["title"]
+
+
+def test_a_drills_prices_are_played_with_their_past(tmp_path: Path) -> None:
+    file = write_market(tmp_path / "market.json", market_of(crash(symbols=("BTCUSDT",)), instruments(), Timing()))
+    found = chosen_market(config(tmp_path), f"path:{file}", bars=None, funding=(), symbols=())
+    assert isinstance(found, Played)
+    assert (found.source, [one.venue_symbol for one in found.instruments]) == ("drill", ["BTCUSDT"])
+    played = [event for event in found.events if isinstance(event, BarClosed)]
+    assert played[0].open_ts_ns == found.start_ts_ns
+    assert max(bar.ts_ns for bar in found.past) <= found.start_ts_ns
+    short = chosen_market(config(tmp_path), f"path:{file}", bars=1, funding=(), symbols=())
+    assert isinstance(short, Played)
+    assert len(list(short.events)) == 1
+    with pytest.raises(InvalidInput):
+        chosen_market(config(tmp_path), f"path:{tmp_path / 'nowhere.json'}", bars=None, funding=(), symbols=())

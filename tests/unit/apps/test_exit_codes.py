@@ -4,6 +4,7 @@ import pytest
 
 from kedge.apps import exit_codes
 from kedge.domain import errors
+from kedge.domain.problems import BY_CODE
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,9 @@ from kedge.domain import errors
         (errors.IllegalTransition("x"), 1),
         (errors.IntegrityError("x"), 1),
         (errors.RecordingFailed("x"), 1),
+        (errors.NotSignedIn("x"), 7),
+        (errors.StepUpRequired("x"), 7),
+        (errors.TooMany("x", retry_after_s=3), 8),
         (FileNotFoundError("x"), 3),
         (PermissionError("x"), 1),
         (KeyboardInterrupt(), 130),
@@ -31,7 +35,7 @@ def test_each_error_has_its_code(error: BaseException, code: int) -> None:
 def test_every_error_that_we_raise_on_purpose_is_listed() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.KedgeError)]
     assert len(kinds) > 5
-    assert [kind.__name__ for kind in kinds if kind not in exit_codes._BY_ERROR and kind is not errors.InvalidConfig] == []
+    assert [kind.__name__ for kind in kinds if kind.code not in BY_CODE] == []
 
 
 def test_numbers_are_the_documented_ones() -> None:

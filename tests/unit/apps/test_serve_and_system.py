@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -22,12 +23,15 @@ from kedge import __version__
 from kedge.apps import system, system_child
 from kedge.apps.system_loop import Stopping, run_until_stopped
 from kedge.domain.events import Command
+from kedge.domain.people import Source
 from kedge.ops.health_file import SERVER, SUPERVISOR, health_path, write_health_file
 from kedge.ops.logs import log_file
+from kedge.ops.state_folder import inbox_path
 from kedge.ops.status_file import up_lock
 from kedge.services.inbox import Inbox
 
 from .market_files import Answer, kedge, refused
+from .people_server import types
 
 WAIT_S = 20.0
 
@@ -137,12 +141,46 @@ def test_where_nothing_ran_there_is_no_system(state: Path) -> None:
 
 @pytest.mark.parametrize(("word", "command"), [("halt", Command.HALT), ("resume", Command.RESUME)])
 def test_a_command_is_left_in_the_inbox_with_who_and_why(state: Path, word: str, command: Command) -> None:
-    answer = kedge(word, "--reason", "drill", "--actor", "ann", "--state-dir", state, "--json")
+    answer = kedge(word, "--reason", "drill", "--state-dir", state, "--json")
     assert answer.code == 0
-    with Inbox(state / system.INBOX_NAME) as inbox:
+    with Inbox(inbox_path(state)) as inbox:
         (left,) = inbox.waiting()
-    assert (left.command, left.actor, left.reason, left.command_id) == (command, "ann", "drill", answer.json["id"])
+    assert (left.command, left.reason, left.command_id) == (command, "drill", answer.json["id"])
+    assert (left.actor, left.roles, left.source) == (f"local:{pwd.getpwuid(os.getuid()).pw_name}", (), Source.LOCAL)
     assert word in kedge(word, "--reason", "again", "--state-dir", state).out
+
+
+@pytest.mark.parametrize("word", ["halt", "flatten", "resume"])
+def test_nobody_names_themselves_on_the_command_line(state: Path, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(kedge(word, "--reason", "drill", "--actor", "ann", "--state-dir", state, "--json"))[0] == 2
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, "ann")
+    assert kedge(word, "--reason", "drill", *(["--confirm", "flatten"] if word == "flatten" else []), "--state-dir", state).code == 0
+    with Inbox(inbox_path(state)) as inbox:
+        assert [left.actor for left in inbox.waiting()] == [f"local:{pwd.getpwuid(os.getuid()).pw_name}"]
+
+
+def test_closing_every_position_wants_a_second_word(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(kedge("flatten", "--reason", "storm", "--state-dir", state, "--json")) == (4, "INVALID_INPUT")
+    assert refused(kedge("flatten", "--reason", "storm", "--confirm", "yes", "--state-dir", state, "--json")) == (4, "INVALID_INPUT")
+    types(monkeypatch, "no")
+    assert refused(kedge("flatten", "--reason", "storm", "--state-dir", state, "--json")) == (4, "INVALID_INPUT")
+    types(monkeypatch, "flatten")
+    assert kedge("flatten", "--reason", "storm", "--state-dir", state).code == 0
+    with Inbox(inbox_path(state)) as inbox:
+        assert [left.command for left in inbox.waiting()] == [Command.FLATTEN]
+
+
+def test_a_stop_needs_neither_server_nor_accounts_that_can_be_read(state: Path) -> None:
+    """With the store of people damaged nobody knows who may resume; a halt asks nothing."""
+    (state / "people").mkdir(mode=0o700)
+    store = state / "people" / "people.sqlite"
+    store.write_bytes(b"no database at all, but long enough to be read as one" * 20)
+    store.chmod(0o600)
+    assert kedge("halt", "--reason", "drill", "--state-dir", state).code == 0
+    assert kedge("resume", "--reason", "drill", "--state-dir", state, "--json").code != 0
+    with Inbox(inbox_path(state)) as inbox:
+        assert [left.command for left in inbox.waiting()] == [Command.HALT]
 
 
 def test_a_command_without_a_reason_or_a_trader_is_refused(state: Path) -> None:

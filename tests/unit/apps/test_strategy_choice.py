@@ -19,7 +19,7 @@ from kedge.apps.trade_market import Market
 from kedge.apps.trade_plan import Options, live_plan, run_settings, venue_settings
 from kedge.apps.trade_process import TraderProcess
 from kedge.apps.trade_run_folder import RunNote
-from kedge.domain.errors import IntegrityError, InvalidInput, NotFound
+from kedge.domain.errors import IntegrityError, InvalidConfig, InvalidInput, NotFound
 from kedge.domain.outputs import Predicted
 from kedge.learning.feature import Feature
 from kedge.learning.feature_sets import feature_set, feature_set_sha256
@@ -27,6 +27,7 @@ from kedge.learning.model import Model, encode_model, model_sha256
 from kedge.learning.operators import Operator
 from kedge.ops.config import Config, load_config
 from kedge.ops.paper_keys import load_or_create_paper_keys
+from kedge.risk.sizing_policy import SizingPolicy
 from kedge.services.kill_points import NoKillPoints
 from kedge.storage.journal_reader import SqliteJournalReader
 from kedge.storage.model_store import Aliases, ModelStore, Registered
@@ -176,6 +177,7 @@ def test_the_model_is_part_of_what_a_live_run_is_and_funding_is_asked_for_where_
     plan = live_plan(config(state), options, WAITING, note)
     assert (plan.strategy, plan.params["model"], plan.history_bars) == ("model", model_sha256(MINUTE_MODEL), options.history_bars)
     assert venue_settings(options, WAITING).feed.funding
+    assert plan.sizing == SizingPolicy(stop_frac_e8=plan.stop_distance_frac_e8)
     rule = options._replace(strategy="trend", params={}, loaded=None, history_bars=0)
     assert not venue_settings(rule, WAITING).feed.funding
     books = [venue_settings(rule, WAITING._replace(speed=speed)).feed.book_depth for speed in (1, 2)]
@@ -183,6 +185,21 @@ def test_the_model_is_part_of_what_a_live_run_is_and_funding_is_asked_for_where_
     other = options._replace(params={**options.params, "model": "0" * 64})
     wanted = [run_settings(config(state), one, WAITING) for one in (options, rule, other)]
     assert wanted[0] != wanted[1] != wanted[2] != wanted[0]
+
+
+def test_caps_on_sizes_are_part_of_what_a_live_run_is_and_may_be_switched_off_for_play_money_alone(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    options = options_of(MINUTE_MODEL, "http://127.0.0.1:1", state)
+    note = RunNote(run_id="paper-1", settings_sha256="", market="", begun="2026-01-01T00:00:00+00:00")
+    off = load_config(None, flags={"state_dir": str(state), "sizing.active": False}, environ={})
+    tight = load_config(None, flags={"state_dir": str(state), "sizing.book_es_975_frac": "0.02"}, environ={})
+    assert live_plan(off, options, WAITING, note).sizing is None
+    wanted = [run_settings(one, options, WAITING) for one in (config(state), off, tight)]
+    assert wanted[0] != wanted[1] != wanted[2] != wanted[0]
+    for rung in ("testnet", "live"):
+        with pytest.raises(InvalidConfig, match=r"sizing\.active is false"):
+            live_plan(off, options._replace(rung=rung), WAITING, note)
+        assert live_plan(tight, options._replace(rung=rung), WAITING, note).sizing is not None
 
 
 def test_a_trader_with_a_model_logs_every_prediction_and_its_run_replays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

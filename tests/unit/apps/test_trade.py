@@ -21,7 +21,6 @@ from kedge.apps.exchange_build import Options as ExchangeOptions
 from kedge.apps.exchange_build import build_server
 from kedge.apps.exchange_market import chosen_market
 from kedge.apps.exit_codes import CONFLICT, exit_code_for
-from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping
 from kedge.apps.trade_market import Market, ask_market
 from kedge.apps.trade_plan import Options
@@ -35,7 +34,7 @@ from kedge.domain.events import BooksDiffer, Command, CommandGiven, RunEnded
 from kedge.market.catalogue import CATALOGUE
 from kedge.ops.config import Config, load_config
 from kedge.ops.paper_keys import load_or_create_paper_keys
-from kedge.ops.state_folder import models_folder
+from kedge.ops.state_folder import INBOX_NAME, models_folder
 from kedge.ops.trader_status import read_trader_status, trader_lock
 from kedge.services.inbox import Inbox
 from kedge.services.kill_points import NoKillPoints
@@ -391,10 +390,10 @@ def test_a_wrong_key_ends_it_and_says_what_to_do(desk: Desk, state: Path) -> Non
 
 
 @pytest.mark.parametrize("rung", ["live", "testnet"])
-def test_rungs_that_need_a_guard_are_refused_with_the_reason(state: Path, rung: str) -> None:
+def test_rungs_of_which_no_proof_is_kept_yet_are_refused_with_the_reason(state: Path, rung: str) -> None:
     answer = kedge("trade", "--rung", rung, "--venue", "http://127.0.0.1:1", "--state-dir", state, "--json")
     assert refused(answer) == (7, "ACCESS_REFUSED")
-    assert "guard" in answer.json["why"]
+    assert "ladder" in answer.json["why"]
     assert not (state / "trader.json").exists()
 
 
@@ -420,6 +419,7 @@ def test_what_cannot_be_traded_is_refused_at_once(state: Path, arguments: list[s
     assert words in answer.json["title"]
 
 
+@pytest.mark.slow
 def test_a_model_that_was_altered_is_a_refusal_that_a_supervisor_does_not_repeat(state: Path) -> None:
     spec = CATALOGUE["bybit-linear:BTCUSDT"][-1]
     sha256 = keep_model(

@@ -27,13 +27,13 @@ from rich.console import Console
 from kedge.apps import up, up_model, up_parts, up_plan, up_screen
 from kedge.apps.cli import main
 from kedge.apps.exchange_file import Running, exchange_lock, write_running
-from kedge.apps.system import INBOX_NAME
 from kedge.apps.system_loop import Stopping
 from kedge.apps.up_parts import Plan
 from kedge.apps.up_screen import Screen, ask, is_flat, line, risk_in_words, warnings
 from kedge.domain.events import Command
 from kedge.market.catalogue import CATALOGUE, VENUE
 from kedge.ops import state_folder
+from kedge.ops.guard_files import write_status
 from kedge.ops.health_file import SERVER, SUPERVISOR, read_health_file, write_health_file
 from kedge.ops.status_file import up_lock
 from kedge.ops.trader_status import trader_lock, write_trader_status
@@ -254,7 +254,55 @@ def test_every_option_reaches_the_process_that_needs_it(state: Path, tmp_path: P
     ):
         assert words in trader
     assert server.startswith("serve --port ")
-    assert all(f"--state-dir {state} --config {config}" in text for text in (exchange, trader, server))
+    guard = " ".join(found["guard"])
+    url = guard.partition("--port ")[2].partition(" ")[0]
+    assert guard.startswith("guard --venue http://127.0.0.1:")
+    assert "--on-stop leave --instrument SOLUSDT" in guard
+    assert f"--guard http://127.0.0.1:{url} " in trader
+    assert all(f"--state-dir {state} --config {config}" in text for text in (exchange, guard, trader, server))
+
+
+def test_the_guard_has_its_configured_port_and_no_process_has_another_s(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = tmp_path / "own.yaml"
+        config.write_text(f"guard: {{port: {port}}}\n")
+        answer = kedge("up", *RULE, "--port", 0, "--config", config, "--state-dir", state, "--json")
+        assert refused(answer) == (6, "CONFLICT")
+        assert "guard.port" in answer.json["title"]
+    found = planned(state, monkeypatch, *RULE, "--config", config)
+    assert f"--port {port}" in " ".join(found["guard"])
+    drawn = up_parts.free_port()
+    assert up_parts.free_port(drawn) != drawn
+
+
+def test_a_plan_without_a_guard_port_has_no_guard_and_says_so_to_the_trader(state: Path) -> None:
+    plan = Plan(state, 1, 2, "1", "1m", (), (), ())
+    found = {spec.name: spec.command for spec in up_parts.specs(plan, None)}  # type: ignore[arg-type]  # nobody is asked
+    assert set(found) == {"exchange", "trader", "server"}
+    assert " --guard none" in " ".join(found["trader"])
+    assert plan.guard_url == ""
+
+
+def test_a_brake_that_is_on_is_said_with_the_way_out(state: Path) -> None:
+    now = datetime.now(UTC)
+    assert up.brake_words(state, now) == ""
+    latch = {"level": "halted_flat", "trigger": "drawdown", "reason": "", "observed": "10.2 %"}
+    write_status(state, json.dumps({"latch": latch, "pid": 1, "written_wall_ns": 1}).encode())
+    assert up.brake_words(state, now).startswith("THE BRAKE IS ON (halted_flat: drawdown, 10.2 %)")
+    assert "kedge brake release" in up.brake_words(state, now)
+    write_status(state, json.dumps({"latch": {"level": "running"}, "pid": 1, "written_wall_ns": 1}).encode())
+    assert up.brake_words(state, now) == ""
+
+
+def test_the_guard_is_well_while_it_writes_its_file(state: Path) -> None:
+    probe = up_parts.guard_probe(state)
+    assert asyncio.run(probe(os.getpid())) is False
+    write_health_file(state, "guard", {"url": "http://127.0.0.1:1"}, datetime.now(UTC))
+    assert asyncio.run(probe(os.getpid())) is True
+    assert asyncio.run(probe(1)) is False
 
 
 def test_a_recorded_market_gives_its_interval_and_the_walls_speed_waits_for_nobody(
@@ -469,7 +517,7 @@ def test_a_terminal_gets_the_view_and_may_go_on_or_leave(state: Path, tiny: Call
     for words in ("PAPER · SYNTHETIC · paper-1", "risk state: running", "Positions (1)", "Last decisions", "dashboard http"):
         assert words in text
     assert "stopped: 2 fills" in text
-    assert not (state / INBOX_NAME).exists()
+    assert not (state / state_folder.INBOX_NAME).exists()
 
 
 def test_flatten_is_told_to_the_trader_and_what_is_left_is_said(
@@ -479,7 +527,7 @@ def test_flatten_is_told_to_the_trader_and_what_is_left_is_said(
     monkeypatch.setattr(up, "FLATTEN_S", 0.1)
     _, text = on_a_terminal(state, monkeypatch, ["flatten"])
     assert "not flat: 1 position left" in text
-    with Inbox(state / INBOX_NAME) as inbox:
+    with Inbox(state / state_folder.INBOX_NAME) as inbox:
         assert [command.command for command in inbox.waiting()] == [Command.FLATTEN]
 
 
@@ -513,7 +561,7 @@ def test_it_says_when_it_is_ready(state: Path, tiny: Callable[..., None], monkey
     answer = kedge("up", *RULE, "--port", port, "--state-dir", state)
     server.listening.close()
     url = rf"http://127\.0\.0\.1:{port}"
-    assert re.search(rf"^ready after [\d.]+ s: dashboard {url}, health {url}/health$", answer.out, re.MULTILINE)
+    assert re.search(rf"^ready after [\d.]+ s: dashboard {url}, brake {url}, health {url}/health$", answer.out, re.MULTILINE)
     assert len(asked) >= 3
 
 
@@ -568,7 +616,8 @@ def test_recorded_bars_are_traded_by_a_model_from_where_learning_ends(state: Pat
     found = planned(state, monkeypatch, "--market", f"replay:{file}", "--param", f"model={sha256[:10]}")
     exchange, trader = " ".join(found["exchange"]), " ".join(found["trader"])
     assert "--from 2024-01-01T01:40:00Z --history 1000 --one-grid" in exchange
-    assert f"--interval 5m --on-stop leave --instrument BTCUSDT --strategy model --param model={sha256}" in trader
+    assert f"--instrument BTCUSDT --strategy model --param model={sha256}" in trader
+    assert "--interval 5m --on-stop leave --guard http://127.0.0.1:" in trader
 
 
 def test_recorded_bars_that_cannot_be_played_are_refused_before_a_model_learns(
@@ -604,3 +653,11 @@ def test_a_configured_rule_is_what_trades(state: Path, tmp_path: Path, monkeypat
     found = planned(state, monkeypatch, "--config", config)
     assert "--strategy mean_reversion" in " ".join(found["trader"])
     assert "--history" not in " ".join(found["exchange"])
+
+
+def test_old_rules_of_the_venue_are_told_with_their_age() -> None:
+    problem = "the venue's rules and margin tiers cannot be read: no answer"
+    status = {"stale": False, "instruments_problem": problem, "instruments_age_s": 90_000.0}
+    assert warnings(status, []) == [f"{problem}; those in force are 25.0 h old"]
+    assert warnings({**status, "instruments_age_s": None}, []) == [problem]
+    assert warnings({**status, "instruments_problem": ""}, []) == []

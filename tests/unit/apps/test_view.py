@@ -191,6 +191,10 @@ def test_each_output_has_its_own_words() -> None:
     assert describe(msgspec.structs.replace(refusal(), order=limit), SPECS)[0] == "sell 1.250 limit at 100.5 refused"  # type: ignore[index]
     assert describe(msgspec.structs.replace(refusal(), order=reduce), SPECS)[0] == "sell 0.005 market to reduce refused"  # type: ignore[index]
     assert describe(decided(), SPECS) == ("target +10.0 % (fast above slow)", AAA, "OK", "", "")
+    cut = describe(decided(allowed_e8=8_330_000, bound_by="book-es"), SPECS)
+    assert cut is not None
+    assert cut[0] == "target +10.0 %, cut to +8.3 % by book-es (fast above slow)"
+    assert describe(decided(allowed_e8=10_000_000, bound_by="signal"), SPECS) == describe(decided(), SPECS), "nothing was cut"
     vetoed = describe(decided(exposure_e8=-2_500_000, code="STALE", observed="3 bars", limit="1.5 bars"), SPECS)
     assert vetoed == ("target -2.5 % (fast above slow)", AAA, "STALE", "3 bars", "1.5 bars")
     halted = RiskStateChanged(state="halted", code="C-RISK-11", observed="0.0801", limit="0.08")
@@ -230,3 +234,9 @@ def test_a_low_terminal_cuts_every_table_and_loses_none(height: int) -> None:
     assert len(text.splitlines()) < height
     for part in ("Positions (20)", "Orders (20)", "Funnel", "Last decisions", "C-RISK-03"):
         assert part in text
+
+
+def test_losses_that_nobody_knows_are_said_to_be_unknown() -> None:
+    text = text_of({"drawdown": None, "drawdown_now": None, "daily_loss": None})
+    assert "unknown now, unknown worst" in text
+    assert "loss today: unknown" in text

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from kedge.apps import wiring
-from kedge.domain.errors import InvalidInput, KedgeError, NotFound
+from kedge.domain.errors import InvalidConfig, InvalidInput, KedgeError, NotFound
 from kedge.domain.orders import OrderKind
 from kedge.engine.settings import EngineSettings
 from kedge.ops.config import Config, load_config
 from kedge.risk.limits import Limits
+from kedge.risk.sizing_policy import SizingPolicy
 from kedge.simulation.bar_matcher import BarCosts
 from kedge.simulation.exchange import VenueSettings
 from kedge.strategy.execution import ChaseThen, ExecutionPolicy, SliceEntry, Style, WithoutQuote
@@ -25,7 +26,9 @@ EVERY_LIMIT = """\
 limits:
   order_notional_frac_soft: "0.11"
   order_notional_frac_max: "0.16"
+  position_notional_frac_soft: "0.21"
   position_notional_frac_max: "0.26"
+  gross_leverage_soft: "1.3"
   gross_leverage_max: "1.75"
   net_leverage_max: "1.25"
   daily_loss_soft_frac: "0.011"
@@ -34,6 +37,27 @@ limits:
   drawdown_soft_frac: "0.051"
   drawdown_reduce_frac: "0.066"
   drawdown_halt_frac: "0.081"
+  var99_soft_frac: "0.031"
+  var99_max_frac: "0.036"
+  es975_soft_frac: "0.033"
+  es975_max_frac: "0.041"
+  margin_ratio_soft: "0.21"
+  margin_ratio_max: "0.31"
+  liquidation_distance_soft_frac: "0.31"
+  liquidation_distance_min_frac: "0.21"
+  liquidation_sigmas_soft: "6.25"
+  liquidation_sigmas_min: "5.25"
+  trade_risk_frac_soft: "0.011"
+  trade_risk_frac_max: "0.021"
+  manual_order_frac_soft: "0.06"
+  decisions_max: 31
+  decisions_window_s: 301
+  fill_deviation_bps_max: 51
+  fill_deviation_fills_min: 21
+  fill_deviation_window_s: 3601
+  position_age_max_s: 121
+  quote_gap_max_s: 61
+  restricted: [XRPUSDT, DOGE]
   open_orders_instrument_max: 21
   open_orders_total_max: 101
   orders_per_second_max: 8
@@ -50,7 +74,9 @@ limits:
 LIMITS = Limits(
     order_notional_frac_soft_e8=11_000_000,
     order_notional_frac_max_e8=16_000_000,
+    position_notional_frac_soft_e8=21_000_000,
     position_notional_frac_max_e8=26_000_000,
+    gross_leverage_soft_e8=130_000_000,
     gross_leverage_max_e8=175_000_000,
     net_leverage_max_e8=125_000_000,
     daily_loss_soft_e8=1_100_000,
@@ -59,6 +85,27 @@ LIMITS = Limits(
     drawdown_soft_e8=5_100_000,
     drawdown_reduce_e8=6_600_000,
     drawdown_halt_e8=8_100_000,
+    var99_soft_e8=3_100_000,
+    var99_max_e8=3_600_000,
+    es975_soft_e8=3_300_000,
+    es975_max_e8=4_100_000,
+    margin_ratio_soft_e8=21_000_000,
+    margin_ratio_max_e8=31_000_000,
+    liquidation_distance_soft_e8=31_000_000,
+    liquidation_distance_min_e8=21_000_000,
+    liquidation_sigmas_soft_e2=625,
+    liquidation_sigmas_min_e2=525,
+    trade_risk_frac_soft_e8=1_100_000,
+    trade_risk_frac_max_e8=2_100_000,
+    manual_order_frac_soft_e8=6_000_000,
+    decisions_max=31,
+    decisions_window_ns=301_000_000_000,
+    fill_deviation_bps_max=51,
+    fill_deviation_fills_min=21,
+    fill_deviation_window_ns=3_601_000_000_000,
+    position_age_max_ns=121_000_000_000,
+    quote_gap_max_ns=61_000_000_000,
+    restricted=("DOGE", "XRPUSDT"),
     open_orders_instrument_max=21,
     open_orders_total_max=101,
     orders_per_second_max=8,
@@ -88,7 +135,8 @@ def engine(config: Config, **changes: object) -> EngineSettings:
 def test_every_limit_arrives_in_its_unit(tmp_path: Path) -> None:
     assert all(getattr(LIMITS, name) != getattr(Limits(), name) for name in Limits.__struct_fields__)
     assert engine(configured(tmp_path, EVERY_LIMIT)).limits == LIMITS
-    assert engine(configured(tmp_path)).limits == Limits()
+    assert engine(configured(tmp_path)).limits == wiring.configured_limits(configured(tmp_path))
+    assert engine(configured(tmp_path), limits=LIMITS).limits == LIMITS
 
 
 def test_the_rest_of_the_engine_is_what_the_run_is(tmp_path: Path) -> None:
@@ -101,10 +149,47 @@ def test_the_rest_of_the_engine_is_what_the_run_is(tmp_path: Path) -> None:
         wallet_e8=77,
         start_ts_ns=5,
         interval_ns=60,
+        limits=wiring.configured_limits(configured(tmp_path)),
         execution=ExecutionPolicy(
             entry=OrderKind.LIMIT, limit_life_ns=120, slice_notional_frac_e8=10_000_000, chase_life_ns=60, twap_ns=600
         ),
+        sizing=SizingPolicy(),
     )
+
+
+SIZING = """\
+stops: {distance_frac: "0.08"}
+sizing:
+  trade_risk_frac: "0.015"
+  book_es_975_frac: "0.03"
+  leverage_max: "1.2"
+  gap_frac: "0.04"
+  cost_frac: "0.002"
+"""
+
+
+def test_caps_on_sizes_arrive_in_their_units_with_the_distance_of_the_stop(tmp_path: Path) -> None:
+    assert engine(configured(tmp_path, SIZING)).sizing == SizingPolicy(
+        trade_risk_frac_e8=1_500_000, book_es_975_frac_e8=3_000_000, leverage_max_e8=120_000_000, stop_frac_e8=8_000_000,
+        gap_frac_e8=4_000_000, cost_frac_e8=200_000,
+    )  # fmt: skip
+    assert engine(configured(tmp_path, "sizing: {active: false}\n")).sizing is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['sizing: {book_es_975_frac: "0.11"}', 'sizing: {trade_risk_frac: "0.021"}', 'sizing: {leverage_max: "0"}', "sizing: {kelly: 1}"],
+)
+def test_a_cap_outside_its_bounds_is_refused_when_the_configuration_is_read(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidConfig, match="sizing"):
+        configured(tmp_path, text + "\n")
+
+
+def test_without_a_stop_no_size_follows_and_the_configuration_is_refused(tmp_path: Path) -> None:
+    config = configured(tmp_path, 'stops: {distance_frac: "0"}\n')
+    with pytest.raises(InvalidConfig, match=r"stops\.distance_frac is 0"):
+        wiring.check_use(config)
+    assert engine(configured(tmp_path, 'stops: {distance_frac: "0"}\nsizing: {active: false}\n')).sizing is None
 
 
 EXECUTION = """\
