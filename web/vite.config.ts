@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config'
 
 // `npm run dev` talks to a running `kedge serve`; the built files are served by it.
 const server = loadEnv('', '.', 'KEDGE_').KEDGE_URL ?? 'http://127.0.0.1:8080'
-const through = { target: server, changeOrigin: true } // the server answers its own pages only
+const through = { target: server, changeOrigin: true, headers: { origin: server } } // the server answers its own pages only
 
 export default defineConfig({
   plugins: [svelte()],

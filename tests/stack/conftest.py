@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.stack.running import Running, crowded_journal, serving, system
-from tests.stack.visitor import Visitor, chromium
+from tests.stack.visitor import OPEN, Visitor, chromium
 
 WANTED = "KEDGE_STACK_TEST"
 
 collect_ignore_glob = [] if os.environ.get(WANTED) else ["test_*.py"]
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what stood on the pages that were open then."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"page {number}", visitor.state()) for number, visitor in enumerate(OPEN, 1)]
+    return report
 
 
 @pytest.fixture(scope="session")

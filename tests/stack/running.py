@@ -40,6 +40,13 @@ class Running:
         with urllib.request.urlopen(f"{self.url}/api/v1{path}", timeout=20) as answer:
             return json.load(answer)
 
+    def post(self, path: str, document: Any) -> Any:
+        """An answer of the API to a document, sent by nobody in particular."""
+        body, headers = json.dumps(document).encode(), {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{self.url}/api/v1{path}", body, headers)
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return json.load(answer)
+
     def until(self, holds: Callable[[], Any], what: str, seconds: float = READY_S_MAX) -> Any:
         """Wait until something is there; fail with the log when it does not come or the process is gone."""
         deadline = time.monotonic() + seconds
@@ -57,7 +64,7 @@ class Running:
 
 
 @contextlib.contextmanager
-def _started(folder: Path, *arguments: object) -> Iterator[Running]:
+def started(folder: Path, *arguments: object) -> Iterator[Running]:
     log = folder / "said.log"
     command = [sys.executable, "-m", "kedge.apps.cli", *map(str, arguments), "--state-dir", str(folder), "--json"]
     with log.open("wb") as said:
@@ -81,7 +88,7 @@ def _started(folder: Path, *arguments: object) -> Iterator[Running]:
 @contextlib.contextmanager
 def system(folder: Path) -> Iterator[Running]:
     """`kedge up` on ports of its own, once its model has made it trade."""
-    with _started(folder, "up", "--port", 0, "--speed", SPEED, "--seed", SEED) as running:
+    with started(folder, "up", "--port", 0, "--speed", SPEED, "--seed", SEED) as running:
         address = running.until(lambda: json.loads((folder / "server.json").read_text())["url"], "the server")
         running.url = str(address)
         running.until(lambda: running.get("/fills?limit=1")["items"], "the first fill")
@@ -91,7 +98,7 @@ def system(folder: Path) -> Iterator[Running]:
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Running]:
     """`kedge serve` over a state folder, once it has read the whole journal."""
-    with _started(folder, "serve", "--port", 0) as running:
+    with started(folder, "serve", "--port", 0) as running:
         running.url = str(running.until(lambda: json.loads((folder / "server.json").read_text())["url"], "the server"))
         running.until(lambda: running.get("/overview")["following"]["state"] == "ended", "the end of the journal")
         yield running

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 from tests.stack.running import Running
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -26,6 +27,10 @@ window.longest = 0
 new PerformanceObserver((list) => { for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration) })
   .observe({ type: 'longtask', buffered: true })
 """
+
+
+OPEN: list[Visitor] = []
+"""Visits that have not ended."""
 
 
 class Visitor:
@@ -42,6 +47,7 @@ class Visitor:
         self.page.on("request", lambda request: self._seen(request.url))
         self.page.on("websocket", lambda socket: self._seen(socket.url))
         self.page.add_init_script(WATCH)
+        OPEN.append(self)
 
     def _seen(self, url: str) -> None:
         if urlsplit(url).netloc != urlsplit(self._running.url).netloc:
@@ -52,6 +58,20 @@ class Visitor:
         self.page.goto(self._running.url + path)
         expect(self.page.get_by_test_id("status")).to_have_text(re.compile(r"^\s*(live|late|run ended)"))
         return self.page
+
+    def authenticator(self) -> str:
+        """Give this visitor a device with passkeys, whose owner is always present and verified; its id."""
+        devtools = self._context.new_cdp_session(self.page)
+        devtools.send("WebAuthn.enable")
+        wanted = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        return str(devtools.send("WebAuthn.addVirtualAuthenticator", {"options": wanted})["authenticatorId"])
 
     def until(self, script: str) -> None:
         """Wait until a script is true; the page's policy forbids Playwright's own way, which evaluates text inside it."""
@@ -88,8 +108,17 @@ class Visitor:
         """How far the page is wider than the screen."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
+    def state(self) -> str:
+        """Where the visitor is, what stands there, and what the browser complained of; for whoever reads of a failure."""
+        try:
+            text = self.page.locator("body").inner_text(timeout=2_000)
+        except PlaywrightError as error:
+            text = f"it cannot be read: {error}"
+        return f"{self.page.url}\n{text[:2_000]}\ncomplaints: {self.errors}"
+
     def ends(self) -> None:
         """Leave; nothing may have been complained about, and nobody else asked."""
+        OPEN.remove(self)
         self._context.close()
         assert self.errors == [], self.errors
         assert self.foreign == [], self.foreign

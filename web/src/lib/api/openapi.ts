@@ -8,6 +8,281 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ActPage
+         * @description Acts, newest first. With a filter a page may be empty and still have a next one.
+         */
+        ActPage: {
+            /** Items */
+            items: components["schemas"]["ActRow"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * ActRow
+         * @description Something that somebody did, or was refused.
+         */
+        ActRow: {
+            /** Act Id */
+            act_id: string;
+            /** Action */
+            action: string;
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /**
+             * Code
+             * @description Of a refusal: why.
+             */
+            code: string;
+            /** Correlation Id */
+            correlation_id: string;
+            /** Details */
+            details: {
+                [key: string]: string;
+            };
+            /** Name */
+            name: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "done" | "refused";
+            /** Person Id */
+            person_id: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Recorded At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            recorded_at: string;
+            /**
+             * Ref
+             * @description Public id of the session or token; empty where there was none.
+             */
+            ref: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * Seq
+             * @description Number of the journal record that holds it.
+             */
+            seq: number;
+            source: components["schemas"]["Source"];
+            /** Subject */
+            subject: string;
+        };
+        /**
+         * ApprovalBody
+         * @description A request: exactly this payload, and why.
+         */
+        ApprovalBody: {
+            kind: components["schemas"]["ApprovalKind"];
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * ApprovalDocument
+         * @description An approval with its record, which can be checked without this server.
+         */
+        ApprovalDocument: {
+            /**
+             * Asked At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            asked_at: string;
+            /**
+             * Binds
+             * @description Hash of the request itself: what an approver's passkey signs as its challenge.
+             */
+            binds: string;
+            /**
+             * Expires At
+             * Format: date-time
+             * @description When the present state expires.
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /** Four Eyes */
+            four_eyes: boolean;
+            /** Id */
+            id: string;
+            /**
+             * Key
+             * @description The server's public key. Compare it with one that you had before.
+             */
+            key: string;
+            kind: components["schemas"]["ApprovalKind"];
+            /** @description By what one person stood in for two: SOLO, BOOTSTRAP, or empty. */
+            mark: components["schemas"]["Mark"];
+            /**
+             * Obstacle
+             * @description Why whoever asks for this document cannot approve it now; null when they can.
+             */
+            obstacle: string | null;
+            /** Obstacle Code */
+            obstacle_code: string | null;
+            /** Obstacle Fix */
+            obstacle_fix: string | null;
+            /**
+             * Own
+             * @description Whether whoever asks for this document made the request.
+             */
+            own: boolean;
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /** Payload Sha256 */
+            payload_sha256: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Record
+             * @description The canonical text that is signed and kept: `kedge approval show ID --verify` checks it.
+             */
+            record: string;
+            /** Requester */
+            requester: string;
+            /** Requester Id */
+            requester_id: string;
+            state: components["schemas"]["State"];
+            /** Steps */
+            steps: components["schemas"]["ApprovalStep"][];
+            /**
+             * What
+             * @description What is carried out, in words.
+             */
+            what: string;
+        };
+        /**
+         * ApprovalKind
+         * @description What an approval is for. The words stand in signed records: none is ever renamed.
+         * @enum {string}
+         */
+        ApprovalKind: "role-grant" | "brake-release" | "limit-loosen" | "order-override" | "model-promote" | "go-live" | "key-change" | "retention-change";
+        /**
+         * ApprovalPage
+         * @description Approvals, newest first.
+         */
+        ApprovalPage: {
+            /** Items */
+            items: components["schemas"]["ApprovalRow"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * ApprovalRow
+         * @description An approval as it stands now.
+         */
+        ApprovalRow: {
+            /**
+             * Asked At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            asked_at: string;
+            /**
+             * Binds
+             * @description Hash of the request itself: what an approver's passkey signs as its challenge.
+             */
+            binds: string;
+            /**
+             * Expires At
+             * Format: date-time
+             * @description When the present state expires.
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /** Four Eyes */
+            four_eyes: boolean;
+            /** Id */
+            id: string;
+            kind: components["schemas"]["ApprovalKind"];
+            /** @description By what one person stood in for two: SOLO, BOOTSTRAP, or empty. */
+            mark: components["schemas"]["Mark"];
+            /**
+             * Obstacle
+             * @description Why whoever asks for this document cannot approve it now; null when they can.
+             */
+            obstacle: string | null;
+            /** Obstacle Code */
+            obstacle_code: string | null;
+            /** Obstacle Fix */
+            obstacle_fix: string | null;
+            /**
+             * Own
+             * @description Whether whoever asks for this document made the request.
+             */
+            own: boolean;
+            /** Payload */
+            payload: {
+                [key: string]: unknown;
+            };
+            /** Payload Sha256 */
+            payload_sha256: string;
+            /** Reason */
+            reason: string;
+            /** Requester */
+            requester: string;
+            /** Requester Id */
+            requester_id: string;
+            state: components["schemas"]["State"];
+            /** Steps */
+            steps: components["schemas"]["ApprovalStep"][];
+            /**
+             * What
+             * @description What is carried out, in words.
+             */
+            what: string;
+        };
+        /**
+         * ApprovalStep
+         * @description One state that an approval came to, and the server's signature of the history up to it.
+         */
+        ApprovalStep: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /**
+             * Expires At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /** Key Id */
+            key_id: string;
+            mark: components["schemas"]["Mark"];
+            /** @description How an approver proved who they are; null at every other state. */
+            method: components["schemas"]["Method"] | null;
+            /** Name */
+            name: string;
+            /** Person Id */
+            person_id: string;
+            /** Reason */
+            reason: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /** Signature */
+            signature: string;
+            /** Solo Reason */
+            solo_reason: string;
+            source: components["schemas"]["Source"];
+            state: components["schemas"]["State"];
+        };
+        /**
          * Badge
          * @description What kind of money this is, always visible. `label` is DEMO, SYNTHETIC, REPLAY, BACKTEST, PAPER, TESTNET or LIVE.
          */
@@ -130,6 +405,158 @@ export interface components {
             wallet: string;
         };
         /**
+         * BrakeEvent
+         * @description One record of the guard's journal.
+         */
+        BrakeEvent: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /** Fields */
+            fields: {
+                [key: string]: string;
+            };
+            /** Kind */
+            kind: string;
+            level: components["schemas"]["BrakeLevel"] | null;
+            /** Seq */
+            seq: number;
+            /** Words */
+            words: string;
+        };
+        /**
+         * BrakeHistory
+         * @description The guard's records, newest first.
+         */
+        BrakeHistory: {
+            /** Items */
+            items: components["schemas"]["BrakeEvent"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+            /** Why */
+            why: string;
+        };
+        /**
+         * BrakeLevel
+         * @description How hard the brake is on, mildest first. The words stand in records and files: none is ever renamed.
+         *
+         *     REDUCE_ONLY lets only reductions pass; HALTED lets the trader send nothing, resting orders go and stops stay; FLATTENING closes every
+         *     position; HALTED_FLAT is what a flattening ends in: no position, no order of any kind.
+         * @enum {string}
+         */
+        BrakeLevel: "running" | "reduce_only" | "halted" | "flattening" | "halted_flat";
+        /**
+         * BrakeMark
+         * @description Where the guard engages the brake by itself.
+         */
+        BrakeMark: {
+            level: components["schemas"]["BrakeLevel"];
+            /**
+             * Value
+             * @example 10412.37000000
+             */
+            value: string;
+        };
+        /**
+         * BrakeStatus
+         * @description Where the brake stands. While the guard is silent this is what it said last, and `guard.state` says so.
+         */
+        BrakeStatus: {
+            /** Account */
+            account: string | null;
+            /**
+             * Actor
+             * @description The name behind it, where the person is known here.
+             */
+            actor: string;
+            /** Actor Id */
+            actor_id: string;
+            /** Changed At */
+            changed_at: string | null;
+            dry_run: components["schemas"]["DryRun"];
+            /** Engaged At */
+            engaged_at: string | null;
+            /** Generation */
+            generation: number | null;
+            guard: components["schemas"]["GuardSeen"];
+            /**
+             * Guard Url
+             * @description Where the guard answers by itself, in plain HTML; null while none runs.
+             */
+            guard_url: string | null;
+            last_drill: components["schemas"]["DrillRow"] | null;
+            /** @description null where nobody can say: no guard has ever run here. */
+            level: components["schemas"]["BrakeLevel"] | null;
+            /** Limit */
+            limit: string;
+            /** Observed */
+            observed: string;
+            /**
+             * Pending Requests
+             * @description Requests in the folder that no guard has taken yet.
+             */
+            pending_requests: number;
+            /**
+             * Permits
+             * @description Whether new risk is permitted now; null while unknown.
+             */
+            permits: boolean | null;
+            /**
+             * Progress
+             * @description Where a flatten stands, in words; empty while none is under way.
+             */
+            progress: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Server Time
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            server_time: string;
+            /** Source */
+            source: string;
+            /** Trigger */
+            trigger: string | null;
+            /** Triggers */
+            triggers: components["schemas"]["BrakeTrigger"][];
+        };
+        /**
+         * BrakeTrigger
+         * @description Something that engages the brake by itself.
+         */
+        BrakeTrigger: {
+            /** Breached */
+            breached: boolean;
+            /** Instrument */
+            instrument: string | null;
+            /** @description What it engages. */
+            level: components["schemas"]["BrakeLevel"];
+            /** Limit */
+            limit: string;
+            /** Name */
+            name: string;
+            /**
+             * Observed
+             * @description Measured by the guard, with its unit; null while unknown.
+             */
+            observed: string | null;
+            /** Reversed */
+            reversed: boolean;
+            /**
+             * Used
+             * @description How much of the way to it is gone: 1 is reached.
+             */
+            used: string | null;
+            /** Why */
+            why: string;
+            /** Words */
+            words: string;
+        };
+        /**
          * Candle
          * @description A confirmed bar; volume in the base currency.
          */
@@ -196,6 +623,175 @@ export interface components {
             run_id: string;
         };
         /**
+         * CommandBody
+         * @description What the trader is told. `halt` adds no risk any more, `flatten` closes every position, `resume` lifts both.
+         */
+        CommandBody: {
+            /**
+             * Command
+             * @enum {string}
+             */
+            command: "halt" | "resume" | "flatten";
+            /**
+             * Reason
+             * @description Why; stands in the journal.
+             */
+            reason: string;
+        };
+        /**
+         * CommandLeft
+         * @description A command that is durable: it reaches the trader even when that one, or this server, dies now.
+         */
+        CommandLeft: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /**
+             * Command
+             * @enum {string}
+             */
+            command: "halt" | "resume" | "flatten";
+            /** Id */
+            id: string;
+            /** Person Id */
+            person_id: string;
+            /** Reason */
+            reason: string;
+            source: components["schemas"]["Source"] | null;
+        };
+        /**
+         * CommandPage
+         * @description Commands, newest first.
+         */
+        CommandPage: {
+            /** Items */
+            items: components["schemas"]["CommandRow"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * CommandRow
+         * @description A command and whether a trader has taken it; `roles` are those that the person had when giving it.
+         */
+        CommandRow: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /**
+             * Command
+             * @enum {string}
+             */
+            command: "halt" | "resume" | "flatten" | "cancel_all";
+            /** Id */
+            id: string;
+            /**
+             * Person Id
+             * @description `local:` and the system's user at the machine's own terminal.
+             */
+            person_id: string;
+            /** Reason */
+            reason: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * Run Id
+             * @description The run that took it, or was about to.
+             */
+            run_id: string | null;
+            /** @description null where an older Kedge took it. */
+            source: components["schemas"]["Source"] | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "taken";
+        };
+        /**
+         * Concentration
+         * @description One open position as a part of the whole, and how far its liquidation is.
+         */
+        Concentration: {
+            /** Equity Share */
+            equity_share: string | null;
+            /**
+             * Gross Share
+             * @example 10412.37000000
+             */
+            gross_share: string;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Liquidation Distance
+             * @description Move of the mark, as a fraction of it, that ends the account.
+             */
+            liquidation_distance: string | null;
+            /** Liquidation Price */
+            liquidation_price: string | null;
+            /**
+             * Notional
+             * @example 10412.37000000
+             */
+            notional: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "long" | "short";
+            /**
+             * Sigma Daily
+             * @description Forecast standard deviation of a day's return.
+             */
+            sigma_daily: string | null;
+            /** Why */
+            why: string;
+        };
+        /**
+         * Confirmed
+         * @description An authenticator app is in force; the session is a new one.
+         */
+        Confirmed: {
+            /** Recovery Codes */
+            recovery_codes: string[];
+            session: components["schemas"]["SessionDocument"];
+        };
+        /**
+         * Credential
+         * @description What `navigator.credentials` gave, as `PublicKeyCredential.toJSON()` writes it: bytes in base64url.
+         */
+        Credential: {
+            /**
+             * Authenticatorattachment
+             * @default null
+             */
+            authenticatorAttachment: string | null;
+            /**
+             * Clientextensionresults
+             * @default {}
+             */
+            clientExtensionResults: {
+                [key: string]: unknown;
+            };
+            /** Id */
+            id: string;
+            /** Rawid */
+            rawId: string;
+            /** Response */
+            response: {
+                [key: string]: unknown;
+            };
+            /**
+             * Type
+             * @constant
+             */
+            type: "public-key";
+        };
+        /**
          * DayResult
          * @description Profit and loss since 00:00 UTC (or the run's start on that day): total = price - funding_paid - fees.
          */
@@ -251,11 +847,22 @@ export interface components {
          */
         Decision: {
             /**
+             * Allowed
+             * @description Signed notional / equity that sizing left of it; null where nothing was cut or sized.
+             */
+            allowed: string | null;
+            /**
              * At
              * Format: date-time
              * @example 2026-07-01T00:15:00Z
              */
             at: string;
+            /**
+             * Bound By
+             * @description The cap that decided `allowed`.
+             * @example trade-risk
+             */
+            bound_by: string | null;
             /** Client Order Id */
             client_order_id: string | null;
             /**
@@ -319,6 +926,34 @@ export interface components {
             vetoed: boolean;
         };
         /**
+         * DecisionBody
+         * @description A decision by somebody who was shown the payload of this hash.
+         *
+         *     With `challenge_id` and `credential` the person's passkey signed the approval itself: the options come from
+         *     `POST step-up/options` with the approval's `binds`. Without them the session's last proof of identity counts.
+         */
+        DecisionBody: {
+            /**
+             * Challenge Id
+             * @default null
+             */
+            challenge_id: string | null;
+            /** @default null */
+            credential: components["schemas"]["Credential"] | null;
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "approve" | "refuse";
+            /** Payload Sha256 */
+            payload_sha256: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
          * DecisionPage
          * @description Decisions, newest first.
          */
@@ -331,10 +966,226 @@ export interface components {
             run_id: string;
         };
         /**
+         * DeviceCode
+         * @description What a command line shows and keeps.
+         */
+        DeviceCode: {
+            /** Device Code */
+            device_code: string;
+            /** Expires In S */
+            expires_in_s: number;
+            /** Interval S */
+            interval_s: number;
+            /** User Code */
+            user_code: string;
+            /** Verification Url */
+            verification_url: string;
+        };
+        /**
+         * DeviceCodeBody
+         * @description A command line that wants to sign in.
+         */
+        DeviceCodeBody: {
+            /**
+             * Label
+             * @example laptop
+             */
+            label: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * DeviceDecision
+         * @description Whether the command line may.
+         */
+        DeviceDecision: {
+            /** Approve */
+            approve: boolean;
+        };
+        /**
+         * DevicePending
+         * @description Nobody has decided yet: ask again, not sooner than `interval_s`.
+         */
+        DevicePending: {
+            /** Interval S */
+            interval_s: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "pending" | "approved" | "refused" | "used";
+        };
+        /**
+         * DeviceRow
+         * @description A command line that waits for a person's word.
+         */
+        DeviceRow: {
+            /**
+             * Expires At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /** Label */
+            label: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "pending" | "approved" | "refused" | "used";
+            /** User Code */
+            user_code: string;
+        };
+        /**
+         * DeviceTokenBody
+         * @description The code that the command line kept.
+         */
+        DeviceTokenBody: {
+            /**
+             * Device Code
+             * Format: password
+             */
+            device_code: string;
+        };
+        /**
          * Document
          * @description A document that goes out.
          */
         Document: Record<string, never>;
+        /**
+         * DrillPage
+         * @description Drills, newest first, and whether one is due.
+         */
+        DrillPage: {
+            /** Due At */
+            due_at: string | null;
+            /** Items */
+            items: components["schemas"]["DrillRow"][];
+            /** Missed */
+            missed: boolean;
+            /** Why */
+            why: string;
+        };
+        /**
+         * DrillRow
+         * @description One drill, with the seconds it took.
+         */
+        DrillRow: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /**
+             * Block S
+             * @description From the breach to the last permit.
+             */
+            block_s: number | null;
+            /** Cancels S */
+            cancels_s: number | null;
+            /** Drill Id */
+            drill_id: string;
+            /** Flat S */
+            flat_s: number | null;
+            /** Loss Frac */
+            loss_frac: string | null;
+            /** Notes */
+            notes: string;
+            /** Ok */
+            ok: boolean;
+            /** Outcome */
+            outcome: string;
+            /** Scenario */
+            scenario: string;
+            /** Trigger */
+            trigger: string | null;
+        };
+        /**
+         * DryRun
+         * @description What engaging would do now: nothing is sent for this.
+         */
+        DryRun: {
+            /** As Of */
+            as_of: string | null;
+            /** Cancels */
+            cancels: components["schemas"]["WouldCancel"][];
+            /** Closes */
+            closes: components["schemas"]["WouldClose"][];
+            /** Collar Bps */
+            collar_bps: {
+                [key: string]: number;
+            };
+            /**
+             * Cost Max
+             * @description Fees and the whole collar.
+             */
+            cost_max: string | null;
+            /**
+             * Cost Min
+             * @description Fees and half the spreads.
+             */
+            cost_min: string | null;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "trader" | "none";
+            /** Why */
+            why: string;
+        };
+        /**
+         * EngageBody
+         * @description How hard, and why. Severity only rises: a milder level than the one in force changes nothing.
+         */
+        EngageBody: {
+            /**
+             * Level
+             * @enum {string}
+             */
+            level: "reduce_only" | "halted" | "flattening";
+            /**
+             * Reason
+             * @description Why; stands in the guard's journal.
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * Engaged
+         * @description What became of it.
+         */
+        Engaged: {
+            /** Actor Id */
+            actor_id: string;
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /** Generation */
+            generation: number | null;
+            /**
+             * Latched
+             * @description Whether the guard has said that it holds.
+             */
+            latched: boolean;
+            /** @description The level now, or the one asked for. */
+            level: components["schemas"]["BrakeLevel"];
+            /** Reason */
+            reason: string;
+            /**
+             * Via
+             * @description `guard`: it answered after its file was on the disk; `request`: it did not answer, and finds the request when it does.
+             * @enum {string}
+             */
+            via: "guard" | "request";
+            /** Words */
+            words: string;
+        };
         /**
          * EquityPoint
          * @description Equity over one bucket that ends at `at`; drawdown is the worst in it, as a fraction.
@@ -384,6 +1235,30 @@ export interface components {
              * @example 10412.37000000
              */
             start_equity: string;
+        };
+        /**
+         * ExclusivePair
+         * @description Two roles that one person must not hold.
+         */
+        ExclusivePair: {
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /** Why */
+            why: string;
+        };
+        /**
+         * FactorsDocument
+         * @description What somebody can prove who they are with.
+         */
+        FactorsDocument: {
+            /** Has Password */
+            has_password: boolean;
+            /** Has Totp */
+            has_totp: boolean;
+            /** Passkeys */
+            passkeys: number;
+            /** Recovery Codes Left */
+            recovery_codes_left: number;
         };
         /**
          * Fill
@@ -648,6 +1523,23 @@ export interface components {
             words: string;
         };
         /**
+         * GuardSeen
+         * @description What is known of the guard.
+         */
+        GuardSeen: {
+            /** Age S */
+            age_s: number | null;
+            /** At */
+            at: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "fresh" | "late" | "stale" | "absent";
+            /** Why */
+            why: string;
+        };
+        /**
          * HealthOverview
          * @description All parts, as in `/health`.
          */
@@ -722,6 +1614,15 @@ export interface components {
             tick: string;
         };
         /**
+         * Invitation
+         * @description An account and its one-time link, shown once.
+         */
+        Invitation: {
+            person: components["schemas"]["PersonDocument"];
+            /** Setup Link */
+            setup_link: string;
+        };
+        /**
          * JournalInfo
          * @description Where the journal stands.
          */
@@ -741,6 +1642,169 @@ export interface components {
             run_id: string;
             /** Sealed */
             sealed: boolean;
+        };
+        /**
+         * LimitRow
+         * @description One limit as the document holds it.
+         */
+        LimitRow: {
+            /**
+             * Control
+             * @description Of the catalogue of controls.
+             * @example C-RISK-11
+             */
+            control: string;
+            /** Maximum */
+            maximum: string | null;
+            /** Minimum */
+            minimum: string | null;
+            /** Name */
+            name: string;
+            /** Owner */
+            owner: string;
+            /**
+             * Tightens
+             * @description Which way is tighter: `more` names, of a list. 0 that may go down is absent.
+             * @enum {string}
+             */
+            tightens: "down" | "up" | "more";
+            /** Unit */
+            unit: string;
+            /**
+             * Value
+             * @description In the unit named; as the configuration writes it.
+             */
+            value: string;
+        };
+        /**
+         * LimitsRef
+         * @description One version of the limits.
+         */
+        LimitsRef: {
+            /**
+             * Actor
+             * @description Id of who made it, or asked for it.
+             */
+            actor: string;
+            /** Approval Id */
+            approval_id: string | null;
+            /**
+             * Approver
+             * @description Id of the second person, of a loosening; else empty.
+             */
+            approver: string;
+            /**
+             * Changes
+             * @description What differs from the version before: `old -> new`.
+             */
+            changes: {
+                [key: string]: string;
+            };
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Number */
+            number: number;
+            /** Owner */
+            owner: string;
+            /** Reason */
+            reason: string;
+            /** Supersedes */
+            supersedes: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * LimitsTightened
+         * @description The new version: durable, on its way to the trader.
+         */
+        LimitsTightened: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            at: string;
+            /** Changes */
+            changes: {
+                [key: string]: string;
+            };
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Supersedes */
+            supersedes: string;
+            /** Version */
+            version: string;
+        };
+        /**
+         * Mark
+         * @description By what one person stood in for two; empty where two decided.
+         * @enum {string}
+         */
+        Mark: "" | "SOLO" | "BOOTSTRAP";
+        /**
+         * MatrixRow
+         * @description An act, and what it takes.
+         */
+        MatrixRow: {
+            /** Action */
+            action: string;
+            /** Local */
+            local: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /** Signed In */
+            signed_in: boolean;
+            /** Step Up */
+            step_up: boolean;
+            /** What */
+            what: string;
+        };
+        /**
+         * Me
+         * @description One's own account.
+         */
+        Me: {
+            /** Display Name */
+            display_name: string;
+            factors: components["schemas"]["FactorsDocument"];
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Name */
+            name: string;
+            /** Person Id */
+            person_id: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "invited" | "active" | "disabled";
+            /** Version */
+            version: number;
+        };
+        /**
+         * MePatch
+         * @description What one may change about oneself.
+         */
+        MePatch: {
+            /**
+             * Display Name
+             * @example Ada Lovelace
+             */
+            display_name: string;
         };
         /**
          * Message
@@ -773,6 +1837,12 @@ export interface components {
              */
             type: "snapshot" | "delta" | "heartbeat" | "problem";
         };
+        /**
+         * Method
+         * @description How the person who decided proved who they are.
+         * @enum {string}
+         */
+        Method: "passkey" | "password+totp" | "password+recovery" | "session";
         /**
          * ModelDetail
          * @description One model with what is known of its making. `training` is its record as written, null where it is missing.
@@ -859,6 +1929,58 @@ export interface components {
             /** Version */
             version: string | null;
         };
+        /**
+         * NewPasskeyBody
+         * @description A new passkey.
+         */
+        NewPasskeyBody: {
+            /** Challenge Id */
+            challenge_id: string;
+            credential: components["schemas"]["Credential"];
+            /**
+             * Label
+             * @default passkey
+             * @example laptop
+             */
+            label: string;
+        };
+        /**
+         * NewToken
+         * @description A token with its text, shown once.
+         */
+        NewToken: {
+            /** Addresses */
+            addresses: string[];
+            /**
+             * Expires At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /** Label */
+            label: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /** Token */
+            token: string;
+            /** Token Id */
+            token_id: string;
+            /** Used At */
+            used_at: string | null;
+        };
+        /**
+         * Nothing
+         * @description Nothing needs to be said.
+         */
+        Nothing: Record<string, never>;
         /**
          * Order
          * @description One order, as far as its story has come. Ages: `updated_at` and `sent_at` are venue time.
@@ -1046,6 +2168,154 @@ export interface components {
             state: "ok" | "failed" | "none";
         };
         /**
+         * PasskeyBody
+         * @description A passkey's answer to a challenge.
+         */
+        PasskeyBody: {
+            /** Challenge Id */
+            challenge_id: string;
+            credential: components["schemas"]["Credential"];
+        };
+        /**
+         * PasskeyList
+         * @description One's passkeys.
+         */
+        PasskeyList: {
+            /** Items */
+            items: components["schemas"]["PasskeyRow"][];
+        };
+        /**
+         * PasskeyOptions
+         * @description For `navigator.credentials`; `public_key` as `parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON` take it.
+         */
+        PasskeyOptions: {
+            /** Challenge Id */
+            challenge_id: string;
+            /** Public Key */
+            public_key: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * PasskeyRow
+         * @description A passkey.
+         */
+        PasskeyRow: {
+            /** Credential Id */
+            credential_id: string;
+            /** Label */
+            label: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Transports */
+            transports: string[];
+            /** Used At */
+            used_at: string | null;
+        };
+        /**
+         * PasswordBody
+         * @description A new password.
+         */
+        PasswordBody: {
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+        };
+        /**
+         * PersonBody
+         * @description Somebody to invite.
+         */
+        PersonBody: {
+            /**
+             * Display Name
+             * @example Ada Lovelace
+             */
+            display_name: string;
+            /**
+             * Name
+             * @example ada
+             */
+            name: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+        };
+        /**
+         * PersonDocument
+         * @description An account.
+         */
+        PersonDocument: {
+            /** Display Name */
+            display_name: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Name */
+            name: string;
+            /** Person Id */
+            person_id: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "invited" | "active" | "disabled";
+            /** Version */
+            version: number;
+        };
+        /**
+         * PersonList
+         * @description All accounts.
+         */
+        PersonList: {
+            /** Items */
+            items: components["schemas"]["PersonDocument"][];
+        };
+        /**
+         * PersonPatch
+         * @description What an admin may change; what is absent stays.
+         */
+        PersonPatch: {
+            /**
+             * Disabled
+             * @default null
+             */
+            disabled: boolean | null;
+            /**
+             * Display Name
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * Roles
+             * @default null
+             */
+            roles: components["schemas"]["Role"][] | null;
+        };
+        /**
+         * PersonRef
+         * @description A person, shortly.
+         */
+        PersonRef: {
+            /** Display Name */
+            display_name: string;
+            /** Name */
+            name: string;
+            /** Person Id */
+            person_id: string;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+        };
+        /**
          * PolicyText
          * @description Probabilities from which a model is long or short, and at which it leaves.
          */
@@ -1214,6 +2484,12 @@ export interface components {
              * @example NOT_FOUND
              */
             code: string;
+            /**
+             * Correlation Id
+             * @description Stands in the log, and in the act where it was one.
+             * @default null
+             */
+            correlation_id: string | null;
             /** Detail */
             detail: string;
             /**
@@ -1228,13 +2504,20 @@ export interface components {
              * @default null
              */
             instance: string | null;
+            /**
+             * Retryable
+             * @description Whether the very same request may succeed later.
+             * @default false
+             */
+            retryable: boolean;
             /** Status */
             status: number;
             /** Title */
             title: string;
             /**
              * Type
-             * @example urn:kedge:error:not-found
+             * @description Address of a page about this kind of problem.
+             * @example /errors/not-found
              */
             type: string;
         };
@@ -1247,6 +2530,67 @@ export interface components {
             what: string;
             /** Where */
             where: string;
+        };
+        /**
+         * Reading
+         * @description What somebody measured, and how old it is.
+         */
+        Reading: {
+            /** Age S */
+            age_s: number | null;
+            /** At */
+            at: string | null;
+            /**
+             * Source
+             * @description `trader`: the run's own books; `guard`: computed by it from the venue's truth; `risk`: by this server from the run.
+             * @enum {string}
+             */
+            source: "trader" | "guard" | "risk";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "fresh" | "late" | "stale" | "absent";
+            /** Value */
+            value: string | null;
+            /**
+             * Why
+             * @description Why there is no value, or what to know about it; empty when nothing.
+             */
+            why: string;
+        };
+        /**
+         * RecoveryCodes
+         * @description Ten codes, each used once in place of the app's; shown once.
+         */
+        RecoveryCodes: {
+            /** Recovery Codes */
+            recovery_codes: string[];
+        };
+        /**
+         * ReverseStress
+         * @description The smallest shock that breaches.
+         */
+        ReverseStress: {
+            /**
+             * Distance
+             * @description Mahalanobis distance in daily standard deviations.
+             */
+            distance: string | null;
+            /**
+             * Shocks
+             * @description Move of each instrument, as a fraction of its mark.
+             */
+            shocks: {
+                [key: string]: string;
+            };
+            /**
+             * Target
+             * @description What it breaches, in words.
+             */
+            target: string;
+            /** Why */
+            why: string;
         };
         /**
          * RiskInfo
@@ -1272,6 +2616,222 @@ export interface components {
              * @example running
              */
             state: string;
+        };
+        /**
+         * RiskLimits
+         * @description The limits in force, and every version before.
+         */
+        RiskLimits: {
+            /** Account */
+            account: string | null;
+            /** @description null while only the configuration holds: no trader has kept a document yet. */
+            current: components["schemas"]["LimitsRef"] | null;
+            /** History */
+            history: components["schemas"]["LimitsRef"][];
+            /** Limits */
+            limits: components["schemas"]["LimitRow"][];
+            /**
+             * Server Time
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            server_time: string;
+            /** Why */
+            why: string;
+        };
+        /**
+         * RiskMeasure
+         * @description One row of the table of limits, with what is measured now. Fractions are of equity unless `words` says otherwise.
+         */
+        RiskMeasure: {
+            /** Brake */
+            brake: components["schemas"]["BrakeMark"][];
+            /** Hard */
+            hard: string | null;
+            /**
+             * Headroom
+             * @description From the value to the next level that it has not reached.
+             */
+            headroom: string | null;
+            /** Headroom To */
+            headroom_to: ("soft" | "hard" | "brake") | null;
+            /**
+             * Instrument
+             * @description The instrument that is worst, where it is measured for each.
+             */
+            instrument: string | null;
+            /**
+             * Name
+             * @example drawdown
+             */
+            name: string;
+            /** Readings */
+            readings: components["schemas"]["Reading"][];
+            /**
+             * Reversed
+             * @description Less is worse, as of a distance.
+             */
+            reversed: boolean;
+            /** Soft */
+            soft: string | null;
+            /**
+             * Stale
+             * @description Whether all that is known is too old to be believed.
+             */
+            stale: boolean;
+            /**
+             * State
+             * @description `none`: there is nothing to measure.
+             * @enum {string}
+             */
+            state: "ok" | "soft" | "hard" | "brake" | "none" | "unknown";
+            /** Target */
+            target: string | null;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "frac" | "multiple";
+            /**
+             * Used
+             * @description Value / the first level that stops something; of a distance the other way round.
+             */
+            used: string | null;
+            /**
+             * Value
+             * @description The worst reading that is not stale, else the worst; null while nobody knows.
+             */
+            value: string | null;
+            /** Words */
+            words: string;
+        };
+        /**
+         * RiskStatus
+         * @description Every measure with its value, levels and headroom, where each value comes from and how old it is.
+         */
+        RiskStatus: {
+            /**
+             * As Of
+             * @description Venue time of the books.
+             */
+            as_of: string | null;
+            /**
+             * Budget S
+             * @description A reading older than this is stale.
+             */
+            budget_s: number;
+            /** Concentration */
+            concentration: components["schemas"]["Concentration"][];
+            /** Equity */
+            equity: string | null;
+            guard: components["schemas"]["GuardSeen"];
+            /** Limits Number */
+            limits_number: number | null;
+            /** Limits Version */
+            limits_version: string | null;
+            /** Measures */
+            measures: components["schemas"]["RiskMeasure"][];
+            /** Quote */
+            quote: string | null;
+            /** Run Id */
+            run_id: string | null;
+            /**
+             * Server Time
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            server_time: string;
+        };
+        /**
+         * RiskStress
+         * @description What the book would lose under each scenario, liquidation-aware, and what it takes to breach.
+         */
+        RiskStress: {
+            /** As Of */
+            as_of: string | null;
+            /**
+             * Equity
+             * @example 10412.37000000
+             */
+            equity: string;
+            /** Quote */
+            quote: string;
+            /** Reverse */
+            reverse: components["schemas"]["ReverseStress"][];
+            /** Run Id */
+            run_id: string;
+            /** Scenarios */
+            scenarios: components["schemas"]["StressRow"][];
+            /**
+             * Server Time
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            server_time: string;
+            /** Why */
+            why: string;
+        };
+        /**
+         * RiskVar
+         * @description VaR99 and ES97.5 of one day for the book as it stands, methods side by side.
+         */
+        RiskVar: {
+            /** As Of */
+            as_of: string | null;
+            /**
+             * Components
+             * @description Part of each position in the historical ES; they add up.
+             */
+            components: {
+                [key: string]: string;
+            };
+            /**
+             * Equity
+             * @example 10412.37000000
+             */
+            equity: string;
+            /**
+             * Method
+             * @description The chosen one; null where there is no position.
+             */
+            method: string | null;
+            /** Methods */
+            methods: components["schemas"]["VarMethod"][];
+            /** Quote */
+            quote: string;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Server Time
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            server_time: string;
+            /** Why */
+            why: string;
+        };
+        /**
+         * Role
+         * @description What a person is trusted with. Which pairs exclude each other stands in `governance.roles`.
+         * @enum {string}
+         */
+        Role: "viewer" | "trader" | "researcher" | "risk" | "auditor" | "admin";
+        /**
+         * RoleMatrix
+         * @description Who may do what.
+         */
+        RoleMatrix: {
+            /** Exclusive */
+            exclusive: components["schemas"]["ExclusivePair"][];
+            /**
+             * Guarded
+             * @description Given only with a second person's approval.
+             */
+            guarded: components["schemas"]["Role"][];
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /** Rows */
+            rows: components["schemas"]["MatrixRow"][];
         };
         /**
          * RunInfo
@@ -1332,6 +2892,12 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * Scope
+         * @description What a token may be used for, never more than its owner's roles allow.
+         * @enum {string}
+         */
+        Scope: "read" | "trade:paper" | "trade:live" | "risk:write" | "brake:engage" | "brake:release" | "model:approve" | "audit:read" | "admin";
+        /**
          * SearchResult
          * @description What fits, at most 20 of each kind.
          */
@@ -1340,6 +2906,234 @@ export interface components {
             items: components["schemas"]["Found"][];
             /** Query */
             query: string;
+        };
+        /**
+         * SessionDocument
+         * @description Who asks, as the server sees it.
+         */
+        SessionDocument: {
+            /** Accounts Exist */
+            accounts_exist: boolean;
+            /**
+             * Csrf
+             * @description To be sent as `X-Kedge-CSRF` with every changing request.
+             */
+            csrf: string | null;
+            /**
+             * Passkeys Possible
+             * @description Whether this page's address may use passkeys; 127.0.0.1 may not, localhost may.
+             */
+            passkeys_possible: boolean;
+            person: components["schemas"]["PersonRef"] | null;
+            /** Roles */
+            roles: components["schemas"]["Role"][];
+            /**
+             * Scopes
+             * @description Of a token; null where the roles alone decide.
+             */
+            scopes: components["schemas"]["Scope"][] | null;
+            /** Signed In */
+            signed_in: boolean;
+            source: components["schemas"]["Source"] | null;
+            /**
+             * Step Up Age S
+             * @description How long ago the person last proved who they are.
+             */
+            step_up_age_s: number | null;
+        };
+        /**
+         * SessionList
+         * @description One's sessions.
+         */
+        SessionList: {
+            /** Items */
+            items: components["schemas"]["SessionRow"][];
+        };
+        /**
+         * SessionRow
+         * @description A session of a browser.
+         */
+        SessionRow: {
+            /** Address */
+            address: string;
+            /** Agent */
+            agent: string;
+            /** Current */
+            current: boolean;
+            /**
+             * Expires At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Method */
+            method: string;
+            /**
+             * Seen At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            seen_at: string;
+            /** Session Id */
+            session_id: string;
+        };
+        /**
+         * SetupOptionsBody
+         * @description The set-up link's secret, and who one wants to be; names are fixed already where somebody invited.
+         */
+        SetupOptionsBody: {
+            /**
+             * Display Name
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * Name
+             * @default null
+             */
+            name: string | null;
+            /**
+             * Token
+             * Format: password
+             */
+            token: string;
+        };
+        /**
+         * SetupPasswordBody
+         * @description A password, to be followed by a code.
+         */
+        SetupPasswordBody: {
+            /**
+             * Display Name
+             * @default null
+             */
+            display_name: string | null;
+            /**
+             * Name
+             * @default null
+             */
+            name: string | null;
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+            /**
+             * Token
+             * Format: password
+             */
+            token: string;
+        };
+        /**
+         * SignInPasswordBody
+         * @description Both factors at once, so that one answer covers whatever was wrong.
+         */
+        SignInPasswordBody: {
+            /**
+             * Code
+             * @description Six digits of the authenticator app, or a recovery code.
+             */
+            code: string;
+            /** Name */
+            name: string;
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+        };
+        /**
+         * Source
+         * @description Where an act came from.
+         * @enum {string}
+         */
+        Source: "browser" | "token" | "local" | "system";
+        /**
+         * State
+         * @description Where an approval is.
+         * @enum {string}
+         */
+        State: "requested" | "approved" | "refused" | "withdrawn" | "expired" | "used";
+        /**
+         * StepUpOptionsBody
+         * @description What the proof shall be bound to: the SHA-256 of an approval's payload, in hex.
+         */
+        StepUpOptionsBody: {
+            /**
+             * Binds
+             * @default null
+             */
+            binds: string | null;
+        };
+        /**
+         * StepUpPasswordBody
+         * @description A fresh proof with password and code.
+         */
+        StepUpPasswordBody: {
+            /**
+             * Code
+             * @description Six digits of the authenticator app, or a recovery code.
+             */
+            code: string;
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+        };
+        /**
+         * StreamTicket
+         * @description Opens the stream once, for whoever cannot send a header: `/ws/v1?ticket=...`.
+         */
+        StreamTicket: {
+            /** Expires In S */
+            expires_in_s: number;
+            /** Ticket */
+            ticket: string;
+        };
+        /**
+         * StressRow
+         * @description The book under one scenario. Fractions are of equity; a loss is positive.
+         */
+        StressRow: {
+            /** Equity After */
+            equity_after: string | null;
+            /** Exit Cost */
+            exit_cost: string | null;
+            /** Flags */
+            flags: string[];
+            /** Funding */
+            funding: string | null;
+            /** Liquidated */
+            liquidated: boolean;
+            /** Loss */
+            loss: string | null;
+            /** Loss Frac */
+            loss_frac: string | null;
+            /**
+             * Margin Ratio
+             * @description The worst on the way: maintenance / equity.
+             */
+            margin_ratio: string | null;
+            /**
+             * Scenario
+             * @example mar-2020
+             */
+            scenario: string;
+            /** Since */
+            since: string | null;
+            /** Source */
+            source: string;
+            /** Title */
+            title: string;
+            /** Until */
+            until: string | null;
         };
         /**
          * Subscribe
@@ -1365,6 +3159,118 @@ export interface components {
             run: string | null;
             /** Topics */
             topics: ("overview" | "fills" | "orders" | "decisions" | "predictions" | "candles")[];
+        };
+        /**
+         * TightenBody
+         * @description New values of some limits, none looser than now.
+         */
+        TightenBody: {
+            /**
+             * Base Version
+             * @description The version that was seen; another one meanwhile is a conflict.
+             * @default
+             */
+            base_version: string;
+            /** Changes */
+            changes: {
+                [key: string]: string;
+            };
+            /**
+             * Reason
+             * @description Why; stands in document and journal.
+             */
+            reason: string;
+        };
+        /**
+         * TokenBody
+         * @description A token to make.
+         */
+        TokenBody: {
+            /**
+             * Addresses
+             * @default []
+             */
+            addresses: string[];
+            /**
+             * Days
+             * @default 90
+             */
+            days: number;
+            /**
+             * Label
+             * @example laptop
+             */
+            label: string;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+        };
+        /**
+         * TokenList
+         * @description One's tokens.
+         */
+        TokenList: {
+            /** Items */
+            items: components["schemas"]["TokenRow"][];
+        };
+        /**
+         * TokenRow
+         * @description A token, without its text.
+         */
+        TokenRow: {
+            /** Addresses */
+            addresses: string[];
+            /**
+             * Expires At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            expires_at: string;
+            /** Label */
+            label: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-07-01T00:15:00Z
+             */
+            made_at: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Scopes */
+            scopes: components["schemas"]["Scope"][];
+            /** Token Id */
+            token_id: string;
+            /** Used At */
+            used_at: string | null;
+        };
+        /**
+         * TotpBody
+         * @description A code of the authenticator app that was just set up.
+         */
+        TotpBody: {
+            /**
+             * Code
+             * @description Six digits of the authenticator app, or a recovery code.
+             */
+            code: string;
+            /**
+             * Ticket
+             * Format: password
+             */
+            ticket: string;
+        };
+        /**
+         * TotpOffer
+         * @description A secret for an authenticator app, shown once; in force when a code of it came back with the ticket.
+         */
+        TotpOffer: {
+            /** Qr Svg */
+            qr_svg: string;
+            /** Ticket */
+            ticket: string;
+            /** Totp Secret */
+            totp_secret: string;
+            /** Totp Uri */
+            totp_uri: string;
         };
         /**
          * TraceDocument
@@ -1504,6 +3410,120 @@ export interface components {
             source: string;
             /** Step */
             step: string;
+        };
+        /**
+         * VarMethod
+         * @description VaR and ES by one method. Losses are positive.
+         */
+        VarMethod: {
+            /**
+             * Chosen
+             * @description Whether the limits act on this one.
+             */
+            chosen: boolean;
+            /** Christoffersen P */
+            christoffersen_p: string | null;
+            /**
+             * Colour
+             * @description Traffic light of its daily backtest over the last 250 days.
+             * @enum {string}
+             */
+            colour: "green" | "yellow" | "red" | "unknown";
+            /** Convention */
+            convention: string;
+            /** Days */
+            days: number | null;
+            /** Es975 */
+            es975: string | null;
+            /** Es975 Money */
+            es975_money: string | null;
+            /** Exceptions */
+            exceptions: number | null;
+            /** Expected */
+            expected: string | null;
+            /** Flags */
+            flags: string[];
+            /** Kupiec P */
+            kupiec_p: string | null;
+            /**
+             * Method
+             * @example fhs-garch-t
+             */
+            method: string;
+            /**
+             * N
+             * @description Days of the sample.
+             */
+            n: number;
+            /** Standard Error */
+            standard_error: string | null;
+            /** Var99 */
+            var99: string | null;
+            /** Var99 Money */
+            var99_money: string | null;
+        };
+        /**
+         * WithdrawalBody
+         * @description Why a request is taken back.
+         */
+        WithdrawalBody: {
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * WouldCancel
+         * @description An open order that engaging would withdraw.
+         */
+        WouldCancel: {
+            /** Adds Risk */
+            adds_risk: boolean | null;
+            /** Client Order Id */
+            client_order_id: string;
+            /** Instrument */
+            instrument: string;
+            /** Leaves */
+            leaves: string;
+            /** Side */
+            side: string;
+        };
+        /**
+         * WouldClose
+         * @description A position that a flatten would close, and what that is expected to cost at the depth assumed.
+         */
+        WouldClose: {
+            /**
+             * Fee
+             * @example 10412.37000000
+             */
+            fee: string;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Notional
+             * @example 10412.37000000
+             */
+            notional: string;
+            /** Qty */
+            qty: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "long" | "short";
+            /**
+             * Slippage Max
+             * @description At most: the whole collar.
+             * @example 10412.37000000
+             */
+            slippage_max: string;
+            /**
+             * Spread
+             * @description Half the spread, where a quote is known.
+             */
+            spread: string | null;
         };
     };
     responses: never;

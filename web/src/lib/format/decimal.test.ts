@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { count, decimal, MINUS, percent, plotted, signOf, UNKNOWN } from './decimal.ts'
+import { compared, count, decimal, MINUS, percent, plotted, signOf, UNKNOWN } from './decimal.ts'
 
 describe('decimal text', () => {
   it('groups thousands and keeps every digit it was given', () => {
@@ -45,5 +45,12 @@ describe('decimal text', () => {
     expect([signOf('-0.00'), signOf('0.001'), signOf('-3')]).toEqual([0, 1, -1])
     expect(count(1234567)).toBe('1,234,567')
     expect(plotted('-1.5')).toBe(-1.5)
+  })
+
+  it('compares exactly, however many digits there are', () => {
+    expect(compared('0.1', '0.10')).toBe(0)
+    expect(compared('9007199254740993.1', '9007199254740993.2')).toBe(-1)
+    expect([compared('-2', '1'), compared('2', '-1'), compared('-1', '-2'), compared('-0', '0')]).toEqual([-1, 1, 1, 0])
+    expect([compared('', '1'), compared('1', 'x')]).toEqual([null, null])
   })
 })

@@ -69,6 +69,16 @@ export function percent(text: string | null | undefined, options: Omit<DecimalOp
   return shown === UNKNOWN ? UNKNOWN : `${shown} %`
 }
 
+/** -1, 0 or 1 as one decimal text is below, equal to or above another; null where one of them is none. */
+export function compared(one: string, other: string): -1 | 0 | 1 | null {
+  const [a, b] = [parse(one), parse(other)]
+  if (a === null || b === null) return null
+  const places = Math.max(a.fraction.length, b.fraction.length)
+  const whole = ({ negative, whole, fraction }: Parts): bigint => BigInt(whole + fraction.padEnd(places, '0')) * (negative ? -1n : 1n)
+  const [left, right] = [whole(a), whole(b)]
+  return left === right ? 0 : left < right ? -1 : 1
+}
+
 /** A count with thousands separators. */
 export function count(value: number | null | undefined): string {
   return value == null || !Number.isFinite(value) ? UNKNOWN : decimal(String(Math.trunc(value)))

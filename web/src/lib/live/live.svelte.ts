@@ -53,7 +53,19 @@ class Live {
       },
     )
     this.#stream.start()
-    return () => this.#stream?.stop()
+    return () => {
+      this.#stream?.stop()
+      this.#forget()
+    }
+  }
+
+  /** Leave nothing on the page of what somebody was allowed to read. */
+  #forget(): void {
+    this.#begin(null)
+    this.overview = null
+    this.freshness = null
+    this.following = null
+    this.at = {}
   }
 
   retryNow(): void {

@@ -18,7 +18,9 @@ export function listen(shortcuts: readonly Shortcut[]): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined
   const heard = (event: KeyboardEvent): void => {
     const held = event.ctrlKey || event.metaKey
-    const pressed = (held ? 'ctrl+' : '') + (event.key.length === 1 ? event.key.toLowerCase() : event.key)
+    const bare = event.key.length === 1 ? event.key.toLowerCase() : event.key
+    const shifted = event.shiftKey && !held && /^[a-z]$/.test(bare) // a capital alone may come from a caps lock
+    const pressed = (held ? 'ctrl+' : shifted ? 'shift+' : '') + bare
     if (event.altKey || event.isComposing || (typing(event.target) && !held)) return
     const found = shortcuts.find(({ keys }) => keys === `${before} ${pressed}`) ?? shortcuts.find(({ keys }) => keys === pressed)
     before = ''
