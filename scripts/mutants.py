@@ -1,8 +1,8 @@
 """Plant bugs one by one and see that the simulation's auditor catches each: `python -m scripts.mutants`.
 
 Every bug is an exact replacement of text that must stand in its file once. It is made in a copy of the sources; another process, which
-sees only the copy, lives through the days of at most 50 seeds until the auditor says which rule was broken. An error of the program is not
-counted as caught. The exit code is 1 when a bug survives.
+sees only the copy, lives through the days of at most 50 seeds, and then through those that are kept as scripts, until the auditor says
+which rule was broken. An error of the program is not counted as caught. The exit code is 1 when a bug survives.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from queue import Queue
 from typing import NamedTuple
 
+from scripts.mutants_brake import BRAKE
 from scripts.mutants_list import MUTANTS, Mutant
 from scripts.mutants_wire import WIRE
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "tests" / "simulation" / "scripts"
 SEEDS_MAX = 50
-ALL = (*MUTANTS, *WIRE)
+ALL = (*MUTANTS, *WIRE, *BRAKE)
 NOT_FOUND = "CRASH"
 """The rule's name where the program failed by itself."""
 
 
 class Caught(NamedTuple):
-    """What became of a planted bug; an empty rule where nobody noticed."""
+    """What became of a planted bug; an empty rule where nobody noticed. `seed` is that of the script for a day that is kept."""
 
     name: str
     seed: int = -1
@@ -93,6 +96,7 @@ def planted(package: Path, mutant: Mutant) -> dict[str, str]:
 def child(source: Path, seeds: int) -> int:
     """Live through days until the auditor finds something; print what, as one line of JSON."""
     from tests.simulation.day import run
+    from tests.simulation.script import read_file
     from tests.simulation.themes import script_of
 
     import kedge
@@ -100,14 +104,15 @@ def child(source: Path, seeds: int) -> int:
     if Path(kedge.__file__).parents[1] != source:
         print(f"the package is {kedge.__file__}, not the copy in {source}", file=sys.stderr)
         return 2
-    crashes = 0
-    for seed in range(seeds):
-        day = run(script_of(seed))
+    crashes = days = 0
+    for script in chain(map(script_of, range(seeds)), map(read_file, sorted(KEPT.glob("*.txt")))):
+        day = run(script)
+        days += 1
         if day.is_bad and day.rule != NOT_FOUND:
-            print(json.dumps({"seed": seed, "rule": day.rule, "figures": day.figures, "days": seed + 1, "crashes": crashes}))
+            print(json.dumps({"seed": script.seed, "rule": day.rule, "figures": day.figures, "days": days, "crashes": crashes}))
             return 0
         crashes += int(day.is_bad)
-    print(json.dumps({"days": seeds, "crashes": crashes}))
+    print(json.dumps({"days": days, "crashes": crashes}))
     return 0
 
 

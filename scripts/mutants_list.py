@@ -21,6 +21,18 @@ class Mutant(NamedTuple):
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "a way out waits for a bar",
+        "risk/gate_facts.py",
+        "    return is_way_out and at_market and 0 < at.bid_ticks",
+        "    return False and is_way_out and at_market and 0 < at.bid_ticks",
+    ),
+    Mutant(
+        "nobody looks at the market before a flattening",
+        "services/live_quotes.py",
+        "        is_way_out = closes or slot.stop_failed or core.state.halt_code == FLATTEN\n",
+        "        is_way_out = False\n        if closes or slot.stop_failed or core.state.halt_code == FLATTEN:\n            return\n",
+    ),
+    Mutant(
         "a fill is lost",
         "services/live_news.py",
         "            self._core.step(ours_or_adopted(self._core.state, event, self._settings.foreign))\n",
@@ -110,8 +122,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a restart forgets what was seen",
         "services/live_start.py",
-        "        seen, commands = rebuild(reader, journal.count, _seen(started))\n",
-        "        seen, commands = _seen(started), frozenset()\n",
+        "        seen, commands = rebuild(reader, journal.count, seen_at_start(started))\n",
+        "        seen, commands = seen_at_start(started), frozenset()\n",
     ),
     Mutant(
         "nothing that was seen is remembered",
@@ -213,8 +225,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "limits leave open orders out",
         "engine/orders.py",
-        "        if not held and not untold:\n            return 0, 0\n",
-        "        if held or untold or not untold:\n            return 0, 0\n",
+        "        return (self._open.get(instrument) or self._summed(instrument))[:2]\n",
+        "        return 0, 0\n",
     ),
     Mutant(
         "transfers are left out of the ledger",
@@ -262,14 +274,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the loss of a day is not judged",
         "risk/states.py",
-        "        (daily_loss_e8, limits.daily_loss_halt_e8, RiskState.HALTED, DAILY_LOSS),\n",
-        "",
+        "limits.daily_loss_reduce_e8, limits.daily_loss_halt_e8)\n",
+        "limits.daily_loss_reduce_e8, 1 << 62)\n",
     ),
     Mutant(
         "the drawdown is not judged",
         "risk/states.py",
-        "        (drawdown_e8, limits.drawdown_halt_e8, RiskState.HALTED, DRAWDOWN),\n",
-        "",
+        "limits.drawdown_reduce_e8, limits.drawdown_halt_e8)\n",
+        "limits.drawdown_reduce_e8, 1 << 62)\n",
     ),
     Mutant(
         "a new day keeps the old one's loss",
@@ -292,7 +304,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the position's limit is not looked at",
         "risk/gate_rules.py",
-        '        ("POSITION_NOTIONAL", notional, limits.position_notional_frac_max_e8),\n',
-        '        ("POSITION_NOTIONAL", 0, limits.position_notional_frac_max_e8),\n',
+        '    return _money_within("POSITION_NOTIONAL", facts.worst_e8, soft, hard, at, facts)\n',
+        '    return _money_within("POSITION_NOTIONAL", 0, soft, hard, at, facts)\n',
     ),
 )

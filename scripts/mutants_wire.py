@@ -8,14 +8,14 @@ WIRE: tuple[Mutant, ...] = (
     Mutant(
         "an amend needs no permit",
         "services/desk_amends.py",
-        "        is_permitted = None if order.order.reduce_only else self._may_add_risk\n",
+        "        is_permitted = self._may_reduce if order.order.reduce_only else self._may_add_risk\n",
         "        is_permitted = None\n",
     ),
     Mutant(
         "an order is not asked for its permit at the signature",
         "services/live_desk.py",
-        "is_permitted=None if approved.order.reduce_only else self._may_add_risk))\n",
-        "is_permitted=None))\n",
+        "        is_permitted = self._may_reduce if approved.order.reduce_only else self._may_add_risk\n",
+        "        is_permitted = None\n",
     ),
     Mutant(
         "an order that waited for room outlives a halt",
@@ -50,8 +50,8 @@ WIRE: tuple[Mutant, ...] = (
     Mutant(
         "a stop is not moved when the position turns round",
         "engine/stops.py",
-        "        if stands and abs(ticks - slot.stop_wanted_ticks) <= 1:\n            return None\n",
-        "        if slot.stop_wanted_ticks:\n            return None\n",
+        "        if stands and (isinstance(event, InstrumentChanged) or abs(ticks - slot.stop_wanted_ticks) <= 1):\n",
+        "        if slot.stop_wanted_ticks:\n",
     ),
     Mutant(
         "a comparison that an interruption overtook counts",

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from tests.simulation.audit_brake import BrakeSide
+from tests.simulation.audit_losses import Losses
 from tests.simulation.money import Purse
 
 S: Final = 1_000_000_000
@@ -22,6 +24,8 @@ EXPLAINED: Final = frozenset(
 BOOKS: Final = ("open_orders", "executions", "ledger", "positions", "wallet")
 STOP_LATE_NS: Final = 8 * S
 """The five seconds within which a position has its stop or is reduced, and what orders and answers take. Virtual time needs no slack."""
+FLAT_LATE_NS: Final = 8 * S
+"""Within which something leaves for a position that a person wants closed, while it is quoted and nothing of it is under way."""
 ASK_LATE_NS: Final = 8 * S
 IDLE_NS: Final = 30 * S
 """Targets change every few seconds: a trader that could trade and sends nothing for so long is stuck."""
@@ -152,6 +156,7 @@ class Knowledge:
         self.wall_ns = now_ns
         self.explained, self._adopts, self._brakes = explained, adopts, brakes
         self._limit_frac_e8, self._expects_stops = limit_frac_e8, expects_stops
+        self.losses: Losses | None = None
         self.venue = Purse(wallet_e8, start_ns)
         self.journal = Purse(wallet_e8, start_ns)
         self.theirs: dict[str, Theirs] = {}
@@ -162,6 +167,8 @@ class Knowledge:
         self.alien: dict[str, int] = {}
         self.stops: dict[str, int] = {}
         self.naked_ns: dict[str, int] = {}
+        self.idle_close_ns: dict[str, int] = {}
+        self.quoted: Callable[[str], bool] = _nobody_quotes
         self.marked_ns: dict[str, int] = {}
         self.looked_ns: dict[str, int] = {}
         self.prints: dict[tuple[str, int, bool], int] = {}
@@ -187,6 +194,7 @@ class Knowledge:
         self.late: dict[str, dict[str, Ours]] = {}
         self._live: dict[str, dict[str, Ours]] = {}
         self._open: dict[str, dict[str, Theirs]] = {}
+        self.brake: BrakeSide | None = None
 
     @property
     def count(self) -> Count:
@@ -195,6 +203,19 @@ class Knowledge:
     def fail(self, rule: str, figures: str) -> None:
         """Say that this must never be."""
         raise Violation(rule, figures, (self._now_ns() - self._start_ns) / S)
+
+    @property
+    def now_ns(self) -> int:
+        """The day's time."""
+        return self._now_ns()
+
+    def open_names(self, instrument: str) -> list[str]:
+        """Ids of orders that rest at the venue, whoever sent them; those that it only acknowledged are none."""
+        return [one.name for one in self._open.get(instrument, {}).values() if not one.is_phantom]
+
+    def note(self, what: str, about: object) -> None:
+        """Keep it for the story."""
+        self._note(what, about)
 
     def _note(self, what: str, about: object) -> None:
         self.last.append((self._now_ns(), what, about))
@@ -228,6 +249,11 @@ class Knowledge:
         if held + buys > here + kept_buys or held - sells < here - kept_sells:
             truth, books = (held - sells, held + buys), (here - kept_sells, here + kept_buys)
             self.fail("EXPOSURE", f"{instrument} may become {truth} lots in truth, {books} by our books")
+
+
+def _nobody_quotes(_: str) -> bool:
+    """No market is seen."""
+    return False
 
 
 def _words(about: object) -> str:

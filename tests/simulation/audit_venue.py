@@ -30,12 +30,25 @@ class VenueSide(Knowledge):
             self._order_row(row)
         elif kind == "PositionRow":
             self._position_row(row)
-        elif kind == "WalletRow" and row.wallet_e8 != self.venue.wallet_e8:
+        elif kind == "WalletRow":
+            self._wallet_row(row)
+
+    def _wallet_row(self, row: Any) -> None:
+        if row.wallet_e8 != self.venue.wallet_e8:
             self.fail("VENUE_CASH", f"wallet {row.wallet_e8}, by fills, fees, funding and flows {self.venue.wallet_e8}")
+        if self.brake is not None:
+            self.brake.worth(row.equity_e8)
 
     def flow(self, amount_e8: int) -> None:
         """Money came (> 0) or went at the venue that no trade explains."""
         self.venue.flow(amount_e8)
+        if self.brake is not None:
+            self.brake.flow(amount_e8)
+
+    def marked(self, name: str, price_ticks: int) -> None:
+        """The mark of an instrument is this from now on."""
+        if self.brake is not None:
+            self.brake.marked(name, price_ticks)
 
     def ghost(self, amount_e8: int) -> None:
         """Money came or went at the venue that nothing explains: somebody has to notice."""
@@ -67,7 +80,10 @@ class VenueSide(Knowledge):
             if left < 0:
                 self.fail("VENUE_PRINTS", f"{row.qty_lots} lots of {name} at {price} traded with nobody")
             self.prints[name, price, row.is_maker] = left
+        before = self.venue.lots.get(name, 0)
         self.venue.fill(name, signed, price, row.fee_e8)
+        if self.brake is not None:
+            self.brake.executed(row, before, self.venue.lots.get(name, 0))
         theirs = self.theirs.get(row.link_id)
         if theirs is not None:  # its own row follows at the end of the operation
             theirs.leaves, theirs.cum = row.leaves_lots, theirs.cum + row.qty_lots
@@ -82,6 +98,8 @@ class VenueSide(Knowledge):
     def _order_row(self, row: Any) -> None:
         if not row.link_id:
             return
+        if self.brake is not None:
+            self.brake.order_row(row)
         before = self.theirs.get(row.link_id)
         refused = row.status == "Rejected"
         self.theirs[row.link_id] = found = Theirs(
@@ -118,8 +136,8 @@ class VenueSide(Knowledge):
         self.naked_ns[name], self.looked_ns[name] = since_ns, now_ns
 
     def _is_under_way(self, name: str, now_ns: int) -> bool:
-        """Whether nobody knows a price, so that nothing may leave, or what reduces the position is not answered yet."""
-        if now_ns - self.marked_ns.get(name, now_ns) > PRICE_NS:
+        """Whether nobody knows a price or a quote, so that nothing may leave, or what reduces the position is not answered yet."""
+        if now_ns - self.marked_ns.get(name, now_ns) > PRICE_NS and not self.quoted(name):
             return True
         left = (self.flights.get(ours.name) for ours in self._live.get(name, {}).values() if ours.reduce_only)
         return any(flight is not None and now_ns - flight.left_ns < FATE_NS for flight in left)
@@ -147,8 +165,11 @@ class VenueSide(Knowledge):
         self.idle_ns = now_ns
         if order.reduce_only:
             self.naked_ns[order.instrument] = 0  # it is being reduced
+            self.idle_close_ns[order.instrument] = now_ns
         else:
             self._new_risk(name, now_ns)
+        if self.brake is not None:
+            self.brake.trader_left("order", name, adds=not order.reduce_only)
         self._exposure(order.instrument)
 
     def _new_risk(self, name: str, now_ns: int) -> None:
@@ -180,8 +201,11 @@ class VenueSide(Knowledge):
         wish = (qty_lots, limit_ticks) if what == "amend" else CANCEL
         if ours is not None and not ours.dead and wish not in self.wished.get(name, ()):
             self.fail("CHANGE_NOT_DURABLE", f"{what} of {name} to {wish}, recorded are {self.wished.get(name, [])}")
-        if ours is not None and what == "amend" and not ours.reduce_only:
+        adds = ours is not None and what == "amend" and not ours.reduce_only
+        if adds:
             self._new_risk(name, self._now_ns())
+        if self.brake is not None:
+            self.brake.trader_left(what, name, adds=adds)
 
     def left_stop(self, instrument: str, stop_ticks: int) -> None:
         """A stop has left."""
@@ -193,6 +217,8 @@ class VenueSide(Knowledge):
     def arrived_create(self, name: str, instrument: str, *, is_phantom: bool) -> None:
         """The venue took an order."""
         self.flights[name].is_over = True
+        if self.brake is not None and not is_phantom:
+            self.brake.trader_arrived(name, adds=not self.ours[name].reduce_only)
         if is_phantom:
             theirs = self.theirs.get(name)
             if theirs is None:
@@ -219,6 +245,8 @@ class VenueSide(Knowledge):
     def began(self) -> None:
         """A trader's process began: it knows nothing of the venue."""
         self.is_up, self.asked, self.granted_ns, self.back_ns = False, {}, None, None
+        if self.brake is not None:
+            self.brake.trader_began()
         self.epoch += 1
         self.naked_ns = {name: self._now_ns() if since else 0 for name, since in self.naked_ns.items()}
 

@@ -7,15 +7,13 @@ whose process is gone; what the network loses is unanswered and never refused; a
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from tests.simulation.auditor import Auditor
-from tests.simulation.rows import DELEVERAGED, OrderReader, entry_of, news_of, order_of, position_of, wallet_of
-from tests.simulation.world import ACCOUNT, MS, World
+from tests.simulation.connection import Connection
+from tests.simulation.rows import DELEVERAGED, entry_of, order_of, position_of, wallet_of
+from tests.simulation.world import ACCOUNT, MS
 
-from kedge.domain.errors import VenueUnavailable
 from kedge.domain.events import BarClosed, FundingKnown, FundingSettled, OrderFilled
 from kedge.domain.instrument import Instrument, InstrumentId
 from kedge.domain.orders import ApprovedOrder
@@ -25,152 +23,24 @@ from kedge.domain.venue import (
     LedgerEntry,
     Quote,
     Refused,
-    Stream,
-    StreamDown,
-    StreamUp,
     Taken,
     Unanswered,
-    VenueNews,
     VenueOrder,
     VenuePosition,
     VenueWallet,
 )
-from kedge.simulation.venue_types import Change, ExecutionRow, OrderRequest, OrderRow, Reject, Status, TriggerBy
+from kedge.simulation.venue_rules import DUPLICATE
+from kedge.simulation.venue_types import OrderRequest, OrderRow, Reject, Status, TriggerBy
 
 RECV_WINDOW_MS: Final = 1_000
 ANSWER_MS: Final = 1_500
 """So long a client waits for an answer."""
-LIST_MS: Final = 3_000
-"""So long it waits for a list."""
-LATE: Final = (("late_orders", OrderRow), ("late_executions", ExecutionRow))
-"""Troubles in which rows of one kind come later than the others."""
 Done = OrderRow | Reject | Taken | Refused
 T = TypeVar("T")
 
 
-class SimVenue:
+class SimVenue(Connection):
     """One connection of one trader. Implements `kedge.domain.venue.TradingVenue`."""
-
-    def __init__(self, world: World, auditor: Auditor) -> None:
-        self.world, self.auditor = world, auditor
-        self.is_gone = False
-        self._queue: deque[VenueNews] = deque()
-        self._arrived = asyncio.Event()
-        self._reader = OrderReader()
-        self._private_up = self._public_up = True
-        self._private_due_s = self._public_due_s = self._late_due_s = 0.0
-        self._cuts = {Stream.PRIVATE: 0, Stream.PUBLIC: 0}
-        self._waiting: list[asyncio.Future[Answer]] = []
-        self._skew_ns = 0
-
-    # coming and going -------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        await self._list("start", lambda: None)
-        self._skew_ns = self.world.armoury.skew_ns(self.world.now_ns)
-        self.world.clients.append(self)
-        for stream in Stream:
-            self._put(StreamUp(stream, False))
-
-    async def close(self) -> None:
-        self.vanish()
-
-    def vanish(self) -> None:
-        """The process is gone, or has closed its connections."""
-        self.is_gone = True
-        if self in self.world.clients:
-            self.world.clients.remove(self)
-
-    def cut(self, is_private: bool, away_ms: int, late_ms: int) -> None:
-        """A stream breaks: what happens from now on is missed; that is noticed `late_ms` later."""
-        stream = Stream.PRIVATE if is_private else Stream.PUBLIC
-        self._cuts[stream] += 1
-        number = self._cuts[stream]
-        self._set(stream, is_up=False)
-        self.world.later(min(late_ms, away_ms), lambda: self._put(StreamDown(stream, "the connection broke")))
-        self.world.later(away_ms + 1, lambda: self._mend(stream, number))
-
-    def hang_up(self) -> None:
-        """The trade connection breaks: nobody learns what became of what was asked."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(Unanswered("the connection broke"))
-        self._waiting.clear()
-
-    def _mend(self, stream: Stream, number: int) -> None:
-        if self._cuts[stream] == number:
-            self._set(stream, is_up=True)
-            if stream is Stream.PRIVATE:
-                self._reader = OrderReader()
-            self._put(StreamUp(stream, True))
-
-    def _set(self, stream: Stream, *, is_up: bool) -> None:
-        if stream is Stream.PRIVATE:
-            self._private_up = is_up
-        else:
-            self._public_up = is_up
-
-    # news -------------------------------------------------------------------------------------------------------------
-
-    def hear_bars(self, bars: Sequence[BarClosed]) -> None:
-        """The market's stream has bars."""
-        if self._public_up and not self.is_gone:
-            self._public_due_s = self._in_order(self._public_due_s, lambda: [self._put(bar) for bar in bars])
-
-    def hear_private(self, batch: Sequence[Change]) -> None:
-        """The account's stream has rows."""
-        if self._private_up and not self.is_gone:
-            cut = self._cuts[Stream.PRIVATE]
-            late: Sequence[Change] = ()
-            if self.world.holds("lose_trades"):
-                batch = [row for row in batch if isinstance(row, OrderRow)]
-            for what, kind in LATE:
-                if self.world.holds(what):
-                    late, batch = [row for row in batch if isinstance(row, kind)], [row for row in batch if not isinstance(row, kind)]
-            self._private_due_s = self._in_order(self._private_due_s, lambda: self._rows(batch, cut))
-            if late:
-                self._late_due_s = self._in_order(self._late_due_s, lambda: self._rows(late, cut), self.world.rows_late_ms)
-
-    def _rows(self, batch: Sequence[Change], cut: int) -> None:
-        if cut == self._cuts[Stream.PRIVATE]:  # else the connection that carried them broke
-            for row in batch:
-                for news in news_of(row, self._reader):
-                    self._put(news)
-
-    def _in_order(self, last_due_s: float, then: Callable[[], object], late_ms: int = 0) -> float:
-        due_s = max(last_due_s + 1e-6, self.world.loop.time() + (self.world.delay_ms() + late_ms) / 1e3)
-        self.world.loop.call_at(due_s, then)
-        return due_s
-
-    def _put(self, news: VenueNews) -> None:
-        if not self.is_gone:
-            self._queue.append(news)
-            self._arrived.set()
-
-    async def news(self) -> VenueNews:
-        while not self._queue:
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._hand(self._queue.popleft())
-
-    def news_at_hand(self) -> list[VenueNews]:
-        found = [self._hand(one) for one in self._queue]
-        self._queue.clear()
-        return found
-
-    def _hand(self, news: VenueNews) -> VenueNews:
-        if isinstance(news, StreamDown | StreamUp):
-            self.auditor.stream(news.stream, isinstance(news, StreamUp), isinstance(news, StreamUp) and not news.again)
-        return news
-
-    async def barrier(self) -> None:
-        """Whatever the private stream sent before has arrived when this returns."""
-        await self._list("barrier", lambda: None)
-        if not self._private_up:
-            raise VenueUnavailable("no private stream", why="its connection is broken", fix="wait for it")
-        wait_s = max(self._private_due_s, self._late_due_s) - self.world.loop.time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s + 1e-6)
 
     # requests ---------------------------------------------------------------------------------------------------------
 
@@ -300,18 +170,6 @@ class SimVenue:
 
     # lists ------------------------------------------------------------------------------------------------------------
 
-    async def _list(self, name: str, read: Callable[[], T], about: str = "") -> T:
-        world, epoch = self.world, self.auditor.epoch
-        await asyncio.sleep(world.delay_ms() / 1e3)
-        now_ns = world.now_ns
-        if world.holds("deaf") or world.armoury.lasts("ban", now_ns) or world.armoury.lasts("maintenance", now_ns):
-            await asyncio.sleep(0.05)
-            raise VenueUnavailable(f"{name} is not answered", why="the venue is not to be reached", fix="wait")
-        found, read_ns = read(), (now_ns, world.wall_ns)
-        await asyncio.sleep(world.delay_ms() / 1e3)
-        self.auditor.listed(name, about, epoch=epoch, read_ns=read_ns)
-        return found
-
     def _shown_until_ns(self) -> int:
         """What happened later is not in the venue's lists yet."""
         world = self.world
@@ -393,8 +251,10 @@ def _settle(answer: asyncio.Future[Answer], said: Answer) -> None:
 
 
 def answer_of(done: Done) -> Answer:
-    """What the venue says of what it did."""
+    """What the venue says of what it did. Of an id that it has it says so, and the real client: taken, to be looked up."""
     if isinstance(done, Reject):
+        if done.code == DUPLICATE.code:
+            return Taken()
         return Refused(str(done.code), done.message)
     return Taken(done.order_id) if isinstance(done, OrderRow) else done
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
-from contextvars import Context
+from collections.abc import Callable, Iterable
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final
 
 NS: Final = 1_000_000_000
@@ -29,6 +29,43 @@ class _NoSockets:
         return []
 
 
+_PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
+
+
+class Process:
+    """What runs in one context, and all that it begins: it can be held, as a process that is stopped or gone, while time goes on.
+
+    Attributes
+    ----------
+    context : Context
+        To begin something within it.
+    """
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop, self.is_held = loop, False
+        self.backlog: list[asyncio.Handle] = []
+        self.context = copy_context()
+        self.context.run(_PROCESS.set, self)
+
+    def soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call within the process: at once, or when it goes on."""
+        self._loop.call_soon(callback, *args, context=self.context)
+
+    def hold(self) -> None:
+        """Nothing of it runs any more."""
+        if not self.is_held:
+            self.is_held = True
+            self._loop.held += 1
+
+    def go_on(self) -> None:
+        """What came due meanwhile runs now, in its order."""
+        if self.is_held:
+            self.is_held = False
+            self._loop.held -= 1
+            self._loop.resume(self.backlog)
+            self.backlog = []
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop whose time is its own; it begins at 0.
 
@@ -36,13 +73,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ----------
     now_ns : int
         The loop's time in nanoseconds.
+    held : int
+        How many processes stand still.
     """
 
     _ready: deque[asyncio.Handle]
 
     def __init__(self) -> None:
         super().__init__()
-        self._time_s, self.now_ns = 0.0, 0
+        self._time_s, self.now_ns, self.held = 0.0, 0, 0
         self._selector = _NoSockets()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._set = 0
@@ -51,6 +90,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Seconds since the beginning."""
         return self._time_s
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        """Call it next."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def get_debug(self) -> bool:
+        """A day is not looked into: this is asked for each callback."""
+        return False
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
         """Set a timer."""
@@ -82,7 +131,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
-                handle._run()  # type: ignore[attr-defined]
+                if self.held and (process := handle._context.get(_PROCESS)) is not None and process.is_held:  # type: ignore[attr-defined]
+                    process.backlog.append(handle)
+                else:
+                    handle._run()  # type: ignore[attr-defined]
+
+    def resume(self, handles: Iterable[asyncio.Handle]) -> None:
+        """Have these run next."""
+        self._ready.extend(handles)
 
     def _jump(self, when_s: float) -> None:
         """Go to the next timer."""

@@ -35,10 +35,12 @@ class Ending:
         if trader.condition != "trading" or not trader.is_ready:
             self.auditor.fail("END_CONDITION", f"the trader is {trader.condition!r} after a quiet minute")
         if self.auditor.ghost_e8:
-            if (self.auditor.risk, self.auditor.code) != ("halted", "WALLET_DIFFERS"):
+            if self.auditor.risk != "halted" or self.auditor.code not in ("WALLET_DIFFERS", "BRAKE"):
                 self.auditor.fail("END_GHOST", f"{self.auditor.ghost_e8} e8 that nothing explains, and trading is {self.auditor.risk}")
             return
-        if self.auditor.risk == "halted" and self.auditor.code not in ("DAILY_LOSS", "DRAWDOWN"):
+        brake = self.auditor.brake
+        is_braked = brake is not None and brake.level != "running" and self.auditor.code == "BRAKE"
+        if self.auditor.risk == "halted" and self.auditor.code not in ("DAILY_LOSS", "DRAWDOWN") and not is_braked:
             self.auditor.fail("END_HALTED", f"trading is halted by {self.auditor.code} although somebody let it go on")
         last = trader.books.last
         if last is None or not last.agreed:
@@ -66,11 +68,15 @@ class Ending:
             self.auditor.fail("END_ORDERS", f"open at the venue {theirs}, in our books {ours}")
 
     def _stops(self) -> None:
-        if not self.script.stop_bps:
-            return
+        brake = self.auditor.brake
+        is_braked = brake is not None and brake.holds_all
+        if not self.script.stop_bps or (is_braked and brake is not None and not brake.bare_s):
+            return  # braked, the trader may not close what a stop cannot be put at any more, and this guard looks after no stops
         naked = [row.instrument for row in self.world.core.positions(ACCOUNT) if not row.stop_loss_ticks]
         if naked:
             self.auditor.fail("END_STOPS", f"{', '.join(naked)} held without a stop")
+        if is_braked:
+            return  # where it lies may be what was wanted before the brake
         for row in self.world.core.positions(ACCOUNT):
             self._reach(row.instrument, row.lots, row.stop_loss_ticks, row.mark_e8 // TICK_E8)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 from tests.simulation.day import MEASURE, Outcome
+from tests.simulation.guard_limits import CELLS
 from tests.simulation.traders import legal_cells
 
 BAR = 40
@@ -31,6 +32,8 @@ class Reached(msgspec.Struct):
     codes: Counter[str] = msgspec.field(default_factory=Counter)
     styles: Counter[str] = msgspec.field(default_factory=Counter)
     cells: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    brakes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    guarded: Counter[str] = msgspec.field(default_factory=Counter)
 
     def add(self, day: Outcome) -> None:
         """Count one day."""
@@ -45,15 +48,18 @@ class Reached(msgspec.Struct):
         for counter, told in ((self.faults, day.faults), (self.acts, day.acts), (self.codes, day.codes)):
             counter.update(told)
         self.cells.update(day.cells)
+        self.brakes.update(day.brakes)
+        self.guarded.update(day.guarded)
 
     @property
     def missing(self) -> list[tuple[str, str]]:
-        """Legal cells of the life-cycle table that no day reached."""
-        return [cell for cell in legal_cells() if not self.cells[cell]]
+        """Legal cells of the life-cycle table, and triggers with their levels, that no day reached."""
+        return [cell for cell in legal_cells() if not self.cells[cell]] + [cell for cell in CELLS if not self.brakes[cell]]
 
     def text(self) -> str:
         """Everything, for people."""
         days = max(1, self.days)
+        brakes = {f"{trigger} x {level}": self.brakes[trigger, level] for trigger, level in CELLS}
         cells = {f"{status} x {report}": self.cells[status, report] for status, report in legal_cells()}
         return "\n".join(
             [
@@ -66,6 +72,8 @@ class Reached(msgspec.Struct):
                 *table("what the scripts did", self.acts),
                 *table("styles", self.styles),
                 *table("why trading was reduced or halted", self.codes),
+                *table("what the brake came on by, and how hard", brakes),
+                *table("what guards said and did", self.guarded),
                 *table("life-cycle cells", cells),
                 f"CPU a day: {self.cpu_s / days:.3f} s on average, {self.cpu_max_s:.3f} s at most (seed {self.cpu_max_seed})",
             ]

@@ -19,6 +19,8 @@ Acts = Literal[
     "deleverage", "jump", "refuse_later", "slow_lists", "deaf", "no_permits", "no_room", "public_cut", "private_cut",
     "ghost_money", "stop_removed", "cancel_there", "ignore_amends", "lose_first", "late_orders", "late_executions", "squeeze", "drain",
     "nibble", "lose_trades",
+    "guard_crash", "guard_kill", "guard_freeze", "engage", "report", "release", "latch_torn", "latch_full", "guard_journal_full",
+    "guard_deaf", "guard_no_book", "guard_clock", "permit_lost", "permit_late", "permit_repeat", "permit_forged", "loss", "thin",
 ]  # fmt: skip
 
 ACTS: Final[dict[str, str]] = {
@@ -52,6 +54,24 @@ ACTS: Final[dict[str, str]] = {
     "no_permits": "for `ms` nobody permits new risk",
     "no_room": "for `ms` the client's own limits let each request wait up to `wait_ms` before it is signed",
     "public_cut": "the market's stream is away for `ms`",
+    "guard_crash": "the guard's process is gone at this moment; another one starts `ms` later",
+    "guard_kill": "the guard's process is gone when it next reaches the named point for the `count`-th time",
+    "guard_freeze": "the guard's process stands still for `ms`",
+    "engage": "a person engages the brake at `level`: reduce_only, halt or flatten",
+    "report": "a trader reports its journal or its model: `trigger`",
+    "release": "somebody hands the guard a release of this `kind`, see `releases.py`; the drawdown counts from now on `high_water=reset`",
+    "latch_torn": "only the first `keep` bytes of the latch's file are left",
+    "latch_full": "for `ms` the latch's file cannot be written",
+    "guard_journal_full": "for `ms` the guard's journal takes no records",
+    "guard_deaf": "for `ms` the venue answers no question of the guard's",
+    "guard_no_book": "for `ms` the guard sees empty books",
+    "guard_clock": "for `ms` the guard's clock is off by `off_ms`",
+    "permit_lost": "for `ms` most questions for permits or their answers are lost",
+    "permit_late": "for `ms` answers to them are late, some too late",
+    "permit_repeat": "for `ms` an old permit is the answer to every question",
+    "permit_forged": "for `ms` somebody without the key answers",
+    "thin": "for `ms` the background quotes `bps` of its usual size; nothing for 0",
+    "loss": "prices jump against whatever is held, so that about `bps` of equity are lost",
     "private_cut": "the private stream breaks, is noticed `late_ms` later, and comes back after `ms`",
 }
 """What can happen beside the faults of `kedge.simulation.faults`."""
@@ -99,6 +119,20 @@ TROUBLE: Final = frozenset(
         "late_orders",
         "late_executions",
         "lose_trades",
+        "thin",
+        "guard_crash",
+        "guard_kill",
+        "guard_freeze",
+        "latch_torn",
+        "latch_full",
+        "guard_journal_full",
+        "guard_deaf",
+        "guard_no_book",
+        "guard_clock",
+        "permit_lost",
+        "permit_late",
+        "permit_repeat",
+        "permit_forged",
     }  # fmt: skip
 )
 
@@ -121,7 +155,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     foreign : str
         Whether what others do on the account is refused or adopted.
     brake : str
-        Which loss stops trading first: that of the day, or the drawdown.
+        Which loss stops trading first: that of the day, or the drawdown; `far` for neither.
+    guard : str
+        `none`, where the trader's own process permits new risk; else what the guard brakes on, see `guard_limits.py`.
+    people : str
+        Whether two people release the brake, or one in a declared solo mode: `two` or `solo`.
     """
 
     seed: int
@@ -133,6 +171,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     stop_bps: int = 1_000
     foreign: str = "refuse"
     brake: str = "day"
+    guard: str = "none"
+    people: str = "two"
     actions: tuple[Action, ...] = ()
 
     def text(self) -> str:
@@ -145,7 +185,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, actions=tuple(action for n, action in enumerate(self.actions) if n not in places))
 
 
-_HEAD: Final = ("seed", "theme", "style", "seconds", "latency_ms", "volatility_bps", "stop_bps", "foreign", "brake")
+_HEAD: Final = ("seed", "theme", "style", "seconds", "latency_ms", "volatility_bps", "stop_bps", "foreign", "brake", "guard", "people")
 
 
 def read(text: str) -> Script:

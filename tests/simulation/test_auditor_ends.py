@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.simulation.audit_losses import Losses
 from tests.simulation.test_auditor import NAME, START, WALLET, Told, violates
 
 from kedge.domain.events import OrderAccepted, OrderCanceled, OrderFilled, PositionAdopted
@@ -154,3 +155,15 @@ def test_time_without_a_price_does_not_count_against_a_missing_stop(told: Told) 
             told.bar()
             told.auditor.tick()
     assert told.now_ns > START + 35 * S
+
+
+def test_trading_that_goes_on_at_a_reduce_level_or_is_reduced_for_nothing_is_noticed(told: Told) -> None:
+    told.auditor.losses = Losses({"DRAWDOWN": (50_000_000, 60_000_000), "DAILY_LOSS": (1_000_000, 2_000_000)})
+    told.bar(10_000)
+    reduced = RiskStateChanged(state="reduce_only", code="DAILY_LOSS", observed="2.0000%", limit="2.0000%")
+    with violates("REDUCED"):
+        told.record(OrderCanceled(START, "x", ""), reduced)
+    told.auditor.risk, told.auditor.code = "running", ""
+    told.auditor.journal.wallet_e8 -= WALLET // 50
+    with violates("REDUCED"):
+        told.bar(10_000)

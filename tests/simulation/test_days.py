@@ -10,12 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.simulation.day import MEASURE, Outcome, run
+from tests.simulation.guard_limits import CELLS
 from tests.simulation.histograms import Reached
 from tests.simulation.script import read_file
-from tests.simulation.themes import THEMES, script_of
+from tests.simulation.themes import THEMES, TURNS, script_of
 from tests.simulation.traders import legal_cells
 
 FIRST, SEEDS, CHUNK = 1_000, 200, 8
+SAME = (3, 149)
+"""Days that are compared between processes: one of a trader, one on which several positions are closed at once by a guard."""
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -58,19 +61,21 @@ def test_a_seed_is_the_same_day_twice_and_another_seed_is_another_day() -> None:
 
 
 def test_a_day_is_the_same_in_another_process_with_other_hashes() -> None:
-    code = "from tests.simulation.day import run; from tests.simulation.themes import script_of; print(run(script_of(3)).digest)"
+    code = "from tests.simulation.day import run; from tests.simulation.themes import script_of; "
+    code += f"print(*(run(script_of(seed)).digest for seed in {SAME}))"
     digests = set()
     for hashing in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": hashing, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
         done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
         digests.add(done.stdout.strip())
-    assert digests == {run(script_of(3)).digest}
+    assert digests == {" ".join(run(script_of(seed)).digest for seed in SAME)}
 
 
 def test_a_day_of_each_theme_has_in_it_what_a_day_must_have() -> None:
-    days = [run(script_of(seed)) for seed in range(FIRST, FIRST + len(THEMES))]
+    days = [run(script_of(seed)) for seed in range(FIRST, FIRST + len(TURNS))]
     assert [day.seed for day in days if day.is_thin] == []
     assert {day.theme for day in days} == set(THEMES)
+    assert {cell for day in days for cell in day.brakes} <= set(CELLS)
     assert all(sum(day.cells.values()) > 0 and set(day.cells) <= set(legal_cells()) for day in days)
 
 

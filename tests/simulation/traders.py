@@ -19,6 +19,7 @@ from kedge.engine.lifecycle import NEXT, Report, Status
 from kedge.engine.orders import Orders
 from kedge.kernel.account import DAY_LOSS_E8, DRAWDOWN_E8, EQUITY, WALLET
 from kedge.risk.limits import Limits
+from kedge.services.guard_permits import Rejects, RemotePermits
 from kedge.services.live import LiveTrader
 from kedge.services.live_settings import LivePlan, LiveSettings
 from kedge.services.permits import LocalIssuer
@@ -37,8 +38,12 @@ BRAKES: Final = {
         LIMITS, daily_loss_reduce_e8=30_000_000, daily_loss_halt_e8=40_000_000, drawdown_soft_e8=2_000_000, drawdown_reduce_e8=3_000_000,
         drawdown_halt_e8=4_500_000,
     ),
+    "far": msgspec.structs.replace(
+        LIMITS, daily_loss_reduce_e8=90_000_000, daily_loss_halt_e8=95_000_000, drawdown_soft_e8=85_000_000, drawdown_reduce_e8=90_000_000,
+        drawdown_halt_e8=95_000_000,
+    ),
 }  # fmt: skip
-"""Which loss stops trading first."""
+"""Which loss stops trading first; `far` is none that a day reaches, so that the guard comes first."""
 _KNOWN: Final = {field.name for field in msgspec.structs.fields(ExecutionPolicy)}
 Cells = dict[tuple[str, str], int]
 
@@ -115,8 +120,10 @@ def policy(script: Script) -> ExecutionPolicy:
     return msgspec.convert({name: value for name, value in given.items() if name in _KNOWN}, ExecutionPolicy)
 
 
-def build(script: Script, world: World, auditor: Auditor, journal: DayJournal, kill: KillPoint) -> LiveTrader:
-    """One process of the trader."""
+def build(
+    script: Script, world: World, auditor: Auditor, journal: DayJournal, kill: KillPoint, remote: RemotePermits | None = None
+) -> LiveTrader:
+    """One process of the trader; `remote` are the guard's permits, where the day has one."""
 
     def monotonic_ns() -> int:
         return world.loop.now_ns + 5_000_000_000
@@ -128,10 +135,14 @@ def build(script: Script, world: World, auditor: Auditor, journal: DayJournal, k
     )  # fmt: skip
     trader = LiveTrader(
         lambda: SimVenue(world, auditor), journal, lambda: journal, plan, LiveSettings(snapshot_every=300, foreign=Foreign(script.foreign)),
-        permits=Issuer("paper", monotonic_ns, world, auditor), monotonic_ns=monotonic_ns, kill=kill,
+        permits=remote or Issuer("paper", monotonic_ns, world, auditor), monotonic_ns=monotonic_ns, kill=kill,
         strategy=Wishes(script.seed, 2 + script.seed % 5, lambda: world.is_evening),
     )  # fmt: skip
     trader.watchers.append(lambda event, outputs: auditor.figures(figures(trader)))
+    if remote is not None:
+        rejects = Rejects()
+        trader.watchers.append(rejects.saw)
+        remote.beat = lambda: ("day", rejects.count())
     return trader
 
 
