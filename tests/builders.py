@@ -270,6 +270,10 @@ def situation(**changes: Any) -> Situation:
         "open_orders_total": 0,
         "best_own_bid_ticks": 0,
         "best_own_ask_ticks": 0,
+        "bid_ticks": 0,
+        "ask_ticks": 0,
+        "quote_age_ns": 0,
+        "quote_age_max_ns": 5 * S,
         **changes,
     }
     return Situation(**given)

@@ -44,7 +44,7 @@ def test_a_person_sees_it_ready_trading_and_is_asked_before_it_stops(
     with capsys.disabled():
         print(f"\n  kedge up: ready after {ready_s:.1f} s, ten fills and a round trip after {time.monotonic() - began:.1f} s")
     live = status(tmp_path)
-    assert (live["running"], live["stale"], live["guard"], live["mode"]) == (True, False, "none", "paper")
+    assert (live["running"], live["stale"], live["guard"], live["mode"]) == (True, False, "guard", "paper")
     for words in (
         "PAPER · SYNTHETIC",
         "equity: ",
@@ -69,7 +69,7 @@ def test_a_person_sees_it_ready_trading_and_is_asked_before_it_stops(
     assert (replay.json["equal"], replay.json["equity"]) == (True, last["equity"])
     with SqliteJournalReader(tmp_path / "runs" / live["run_id"] / "journal.sqlite") as journal:
         given = [one.event.reason for one in journal.records() if isinstance(one, Step) and isinstance(one.event, CommandGiven)]
-    assert "flatten before the stop" in given
+    assert "kedge up: flatten before the stop" in given
     assert (live["strategy"], live["model_version"]) == ("model", "demo-synthetic-1m/1")
     assert live["predictions"] > 0
     assert not os.path.exists(tmp_path / "exchange.json")

@@ -29,6 +29,12 @@ limits:
   drawdown_soft_frac: "0.90"
   drawdown_reduce_frac: "0.95"
   drawdown_halt_frac: "0.99"
+  var99_soft_frac: "0"
+  var99_max_frac: "0"
+  es975_soft_frac: "0"
+  es975_max_frac: "0"
+  decisions_max: 0
+  fill_deviation_bps_max: 0
 """
 """A configuration that lets a losing strategy trade on, so that a run reaches the end of its data."""
 

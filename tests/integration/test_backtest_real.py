@@ -22,6 +22,7 @@ REFRESH = os.environ.get("REFRESH_GOLDEN") == "1"
 """`REFRESH_GOLDEN=1 pytest tests/integration/test_backtest_real.py` writes the figures anew; read the difference before keeping it."""
 
 PINNED = ("bars", "orders", "fills", "round_trips", "equity", "drawdown")
+BEFORE_THE_GATE = {"BELOW_MINIMUM", "ES_SPENT", "SIZE_CAPPED"}
 BTC = ("BTCUSDT",)
 FOUR = ("BNBUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT")
 
@@ -137,7 +138,8 @@ def test_the_result_has_every_figure(done: Done):
     assert done.result["quarantined"] == {}
     assert done.result["bars"] == sum(len(file) for file in done.price_files().values())
     funnel = done.result["funnel"]
-    assert funnel["signals"] == funnel["sized"] + sum(n for code, n in funnel["vetoed"].items() if code == "BELOW_MINIMUM")
+    vetoed = sum(n for code, n in funnel["vetoed"].items() if code in BEFORE_THE_GATE)
+    assert funnel["signals"] == funnel["sized"] + vetoed
     assert (funnel["sent"], funnel["filled"], funnel["bars"]) == tuple(done.result[name] for name in ("orders", "fills", "bars"))
 
 
@@ -218,10 +220,23 @@ def test_an_order_beyond_the_share_of_the_volume_is_filled_in_part(done: Done):
     assert "IOC_REMAINDER" in reasons
 
 
-@pytest.mark.parametrize("done", ["four-1h"], indirect=True)
+@pytest.mark.parametrize("done", ["four-15m"], indirect=True)
 def test_limits_that_stop_trading_are_told(done: Done):
     assert (done.result["risk_state"], done.result["halt_code"]) == ("reduce_only", "DRAWDOWN")
-    assert done.result["funnel"]["vetoed"]["REDUCE_ONLY"] > 0
+    vetoed = done.result["funnel"]["vetoed"]
+    assert vetoed["REDUCE_ONLY"] > 0
+    assert {"VAR99", "ES975"} & set(vetoed) == set(), "sizes are cut before the tail refuses"
+
+
+@pytest.mark.parametrize("done", ["four-15m"], indirect=True)
+def test_sizes_are_cut_to_the_books_shortfall_and_seldom_cut_again(done: Done):
+    taken = [o for r in records_of(done.journal, quiet_bars=False) for o in r.get("outputs", ()) if o.get("type") == "decided"]
+    again = [o for o in taken if o["reason"] == "RESIZED"]
+    cut = [o for o in taken if o.get("bound_by") == "book-es" and o["exposure_e8"] and "allowed_e8" in o and o not in again]
+    assert cut
+    assert all(abs(o["allowed_e8"]) < abs(o["exposure_e8"]) for o in cut)
+    times = {(o["equity_e8"], o["observed"]) for o in again}
+    assert 0 < len(times) < done.result["bars"] / len(done.prices) / 96 / 4, "less often than every fourth day"
 
 
 @pytest.mark.parametrize("done", ["sol-15m-grid-change", "four-1h-limit-wide"], indirect=True)

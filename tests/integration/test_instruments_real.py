@@ -156,6 +156,9 @@ def test_bars_from_before_the_first_shipped_record_are_not_put_on_its_grid(data_
     assert first_record(answer)["instruments"][0]["tick_e8"] == 1_000_000
 
 
+UNCAPPED = "sizing: {active: false}\n"
+
+
 def test_a_ruined_account_is_explained_too(data_folder: Path, tmp_path: Path):
     """LUNA's file goes from one coin to another at 170,000 times the price: a short is liquidated, the insurance fund pays the rest."""
     whole = pl.read_parquet(data_folder / "ohlcv" / "binance-spot-LUNAUSDT-1h.parquet")
@@ -165,7 +168,9 @@ def test_a_ruined_account_is_explained_too(data_folder: Path, tmp_path: Path):
         path
     )  # straight to the new coin's price
     config = tmp_path / "kedge.yaml"
-    config.write_text(WIDE + '  order_notional_frac_soft: "0.9"\n  order_notional_frac_max: "1"\n  position_notional_frac_max: "1"\n')
+    config.write_text(
+        WIDE + '  order_notional_frac_soft: "0.9"\n  order_notional_frac_max: "1"\n  position_notional_frac_max: "1"\n' + UNCAPPED
+    )
     options = ("--param", "exposure_frac=0.9", "--param", "fast=5", "--param", "slow=20", "--config", config)
     answer = backtest(tmp_path, "--data", path, *options)
     assert answer.code == 0, answer.out

@@ -25,7 +25,7 @@ from kedge.simulation.faults import Fault
 from kedge.venues.bybit.rest_outcome import NO_ROOM
 
 OWN = {"order.create": 7, "order.cancel": 6, "order.amend": 10}
-EXITS_A_SECOND, CANCELS_A_SECOND = 1.9, 5.6
+EXITS_A_SECOND, CANCELS_A_SECOND = 1.9, 5.75
 SECONDS = 60.0
 
 
@@ -37,6 +37,38 @@ def run(test: Any, within_s: float) -> None:
     uvloop.run(bounded())
 
 
+class Pace:
+    """Turns at a steady rate. What a busy machine made late is not caught up: a burst would measure the venue's limit, not the client."""
+
+    def __init__(self, per_s: float) -> None:
+        self._every_s, self._next_s = 1 / per_s, 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def turn(self) -> None:
+        async with self._one_at_a_time:
+            await asyncio.sleep(max(0.0, self._next_s - time.monotonic()))
+            self._next_s = time.monotonic() + self._every_s
+
+
+class Stalls:
+    """When the machine, not the client, stood still: every wake-up of a 5 ms sleep that came 20 ms late or more."""
+
+    def __init__(self) -> None:
+        self.spans_ns: list[tuple[int, int]] = []
+
+    async def watch(self) -> None:
+        while True:
+            due_ns = time.monotonic_ns() + 5_000_000
+            await asyncio.sleep(0.005)
+            woke_ns = time.monotonic_ns()
+            if woke_ns - due_ns >= 20_000_000:
+                self.spans_ns.append((due_ns, woke_ns))
+
+    def within_ms(self, begun_ns: int, ended_ns: int) -> float:
+        """How much of a span was stall, in ms."""
+        return sum(max(0, min(end, ended_ns) - max(begin, begun_ns)) for begin, end in self.spans_ns) / 1e6
+
+
 class Crowd:
     """Two hundred tasks on one client: they place, amend, cancel, and look at the books in between."""
 
@@ -46,7 +78,9 @@ class Crowd:
         self.names = (f"c-{n}" for n in itertools.count())
         self.chance = random.Random(1)
         self.outcomes: Counter[str] = Counter()
-        self.cancel_leaves_ms: list[float] = []
+        self.cancels_ns: list[tuple[int, int]] = []
+        self.stalls = Stalls()
+        self.pace_of_cancels = Pace(CANCELS_A_SECOND)
         self.turns: Counter[int] = Counter()
         self.ticks = itertools.count()
         self.begun_s = time.monotonic()
@@ -54,16 +88,22 @@ class Crowd:
 
     async def work(self, seconds: float) -> None:
         """All tasks side by side for so long; each ends what it has begun."""
+        watching = asyncio.create_task(self.stalls.watch())
         async with asyncio.TaskGroup() as group:
             for task in self.tasks():
                 group.create_task(task)
             await asyncio.sleep(seconds)
             self.goes_on = False
+        watching.cancel()
+
+    def cancel_leaves_ms(self) -> list[float]:
+        """From each call of cancel to its bytes on the socket, least first, without what the machine itself stood still."""
+        return sorted((left - called) / 1e6 - self.stalls.within_ms(called, left) for called, left in self.cancels_ns)
 
     def tasks(self) -> list[Any]:
         amenders = [self.amend(n) for n in range(80)]
         placers = [self.place(n) for n in range(80, 160)]
-        cancellers = [self.cancel(n / CANCELS_A_SECOND, 12 / CANCELS_A_SECOND) for n in range(12)]
+        cancellers = [self.cancel() for _ in range(12)]
         leavers = [self.leave(n / EXITS_A_SECOND, 8 / EXITS_A_SECOND) for n in range(8)]
         readers = [self.look() for _ in range(20)]
         return [*amenders, *placers, *cancellers, *leavers, *readers]
@@ -92,13 +132,14 @@ class Crowd:
             if await self.noted(await self.venue.gateway.amend(ID, name, limit_ticks=ticks)):
                 self.turns[number] += 1
 
-    async def cancel(self, first_s: float, every_s: float) -> None:
-        async for _ in self._beats(first_s, every_s):
+    async def cancel(self) -> None:
+        while self.goes_on:
+            await self.pace_of_cancels.turn()
             if self.resting:
                 name = self.resting.popleft()
                 called_ns = time.monotonic_ns()
                 await self.noted(await self.venue.cancel(ID, name))
-                self.cancel_leaves_ms.append((self.at.left_ns[name] - called_ns) / 1e6)
+                self.cancels_ns.append((called_ns, self.at.left_ns[name]))
 
     async def leave(self, first_s: float, every_s: float) -> None:
         async for _ in self._beats(first_s, every_s):
@@ -138,9 +179,10 @@ def test_two_hundred_tasks_use_nearly_all_of_our_share_and_never_more_than_the_v
             await crowd.work(SECONDS)
             took_s = time.monotonic() - begun_s
             shares = {group: sum(one.ok for one in at.counted.verdicts[group]) / took_s / own for group, own in OWN.items()}
-            leaves = sorted(crowd.cancel_leaves_ms)
+            leaves = crowd.cancel_leaves_ms()
             print(f"use of our share: { {group: f'{share:.1%}' for group, share in shares.items()} }; answers {dict(crowd.outcomes)}")
-            print(f"cancels: {len(leaves)}, p50 {leaves[len(leaves) // 2]:.1f} ms, worst {leaves[-1]:.1f} ms to the socket")
+            stood_still = f"the machine stood still {len(crowd.stalls.spans_ns)} times"
+            print(f"cancels: {len(leaves)}, p50 {leaves[len(leaves) // 2]:.1f} ms, worst {leaves[-1]:.1f} ms to the socket; {stood_still}")
             print(f"turns of a task: {min(crowd.turns.values())} to {max(crowd.turns.values())}, {len(crowd.turns)} of 160 had one")
             refused = {group: sum(not one.ok for one in verdicts) for group, verdicts in at.counted.verdicts.items()}
             assert not any(refused.values()), refused
@@ -169,39 +211,45 @@ def test_a_ban_silences_us_until_it_ends_and_then_all_goes_on() -> None:
         async with scene(ban_s=2.0) as at:
             assert isinstance(await at.venue.place(order("one", Side.BUY, 1, 550_000)), Taken)
             at.faults.arm(Fault(fault="ban", ms=1_500))
+            hit_s = time.monotonic()
             with pytest.raises(VenueUnavailable, match="403"):
                 await at.venue.open_orders()
             for kind in ("public", "private", "trade"):
                 await at.server._sockets.drop(kind)
             began = len(at.arrivals)
             banned_s = at.venue.rest.caller.admission.banned_for_s()
-            assert 1.5 < banned_s <= 2.0
+            assert 2.0 - (time.monotonic() - hit_s) <= banned_s <= 2.0
             silent_until_s = time.monotonic() + banned_s - 0.1
             refusals: Counter[str] = Counter()
-            while time.monotonic() < silent_until_s:
-                for answer in (await at.venue.cancel(ID, "one"), await at.venue.place(order("two", Side.BUY, 1, 550_000))):
-                    assert isinstance(answer, Refused)
-                    refusals[answer.code] += 1
+            while True:
+                answers = await at.venue.cancel(ID, "one"), await at.venue.place(order("two", Side.BUY, 1, 550_000))
                 with suppress(VenueUnavailable):
                     await at.venue.positions()
+                arrived = len(at.arrivals)
+                if time.monotonic() >= silent_until_s:  # of what came after it, nothing follows
+                    break
+                assert arrived == began, "not a request and not a connection while the ban lasts"
+                refusals.update(answer.code for answer in answers if isinstance(answer, Refused))
+                assert all(isinstance(answer, Refused) for answer in answers)
                 await asyncio.sleep(0.02)
-            assert len(at.arrivals) == began, "not a request and not a connection while the ban lasts"
             assert set(refusals) == {NO_ROOM}
             await at.venue.barrier()  # the streams come back by themselves
-            assert isinstance(await at.venue.cancel(ID, "one"), Taken)
+            for name, answer in zip(("one", "two"), answers, strict=True):  # what passed when the ban had just ended is undone
+                if isinstance(answer, Refused) is (name == "one"):
+                    assert isinstance(await at.venue.cancel(ID, name), Taken)
             assert [one.client_order_id for one in await at.venue.open_orders()] == []
             assert at.venue.streams()[Stream.TRADE] == ""
             assert "kedge_venue_bans_total 1.0" in at.metrics.text()
 
-    run(test, 15)
+    run(test, 30)
 
 
 def test_a_stream_that_is_turned_away_silences_the_orders_too() -> None:
     async def test() -> None:
-        async with scene(ban_s=1.0) as at:
+        async with scene(ban_s=4.0) as at:
             at.faults.arm(Fault(fault="ban", ms=700))
             await at.server._sockets.drop("public")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(12):
                 while not at.venue.rest.caller.admission.banned_for_s():
                     await asyncio.sleep(0.005)
             seen = len(at.counted.verdicts["order.cancel"])
@@ -212,4 +260,4 @@ def test_a_stream_that_is_turned_away_silences_the_orders_too() -> None:
             assert len(at.counted.verdicts["order.cancel"]) == seen
             await at.venue.barrier()
 
-    run(test, 15)
+    run(test, 30)

@@ -22,7 +22,7 @@ from .commands import environment, kedge
 pytestmark = pytest.mark.slow
 
 BARS = 150
-END_S_MAX = 180.0
+END_S_MAX = 400.0
 
 
 class Played:

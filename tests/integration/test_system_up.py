@@ -49,8 +49,15 @@ class System:
         return next((row for row in self.file("supervisor").get("children", []) if row["name"] == name), {"state": "", "pid": None})
 
     def until(self, reached: Callable[[], bool], seconds: float = READY_S_MAX) -> None:
+        """Wait for something; a figure that a process has not said yet is not reached either."""
+
+        def is_reached() -> bool:
+            with contextlib.suppress(KeyError):
+                return reached()
+            return False
+
         began = time.monotonic()
-        while not reached():
+        while not is_reached():
             if self.process.poll() is not None:
                 raise AssertionError(self.process.communicate())
             assert time.monotonic() - began < seconds, (self.file("supervisor"), self.file("trader"))
@@ -105,7 +112,7 @@ def test_it_becomes_ready_trades_ends_with_its_market_and_leaves_nothing(start: 
     system = start("--speed", "1200", "--bars", "240", "--json")
     system.until(lambda: system.health("/health/ready")[0] == 200)
     status, health = system.health("/health")
-    assert (status, health["status"], health["services"]["guard"], health["services"]["supervisor"]) == (200, "ok", "none", "ok")
+    assert (status, health["status"], health["services"]["guard"], health["services"]["supervisor"]) == (200, "ok", "ok", "ok")
     assert "equity" not in json.dumps(health)
     out, err = system.process.communicate(timeout=120)
     assert (system.process.returncode, err) == (0, "")
@@ -116,9 +123,11 @@ def test_it_becomes_ready_trades_ends_with_its_market_and_leaves_nothing(start: 
     assert (system.state / "runs" / last["run_id"] / "journal.sqlite.seal").exists()
     books_agree(system, last["run_id"])
     assert not any(is_alive(pid) for pid in system.pids)
-    secret = json.loads((system.state / "paper" / "keys.json").read_text())["keys"][0]["api_secret"]
-    written = [path for path in system.state.rglob("*") if path.is_file() and path.name != "keys.json"]
-    assert [path.name for path in written if secret.encode() in path.read_bytes()] == []
+    secrets = [key["api_secret"] for key in json.loads((system.state / "paper" / "keys.json").read_text())["keys"]]
+    secrets += [(system.state / "guard" / name).read_text().strip() for name in ("operator.token", "permit.key")]
+    kept = ("keys.json", "operator.token", "permit.key")
+    written = [path for path in system.state.rglob("*") if path.is_file() and path.name not in kept]
+    assert [path.name for path in written if any(secret.encode() in path.read_bytes() for secret in secrets)] == []
 
 
 def test_a_trader_killed_with_9_comes_back_to_equal_books(start: Callable[..., System]) -> None:
@@ -173,10 +182,12 @@ def test_a_killed_supervisor_leaves_no_orphans_and_the_next_one_starts(start: Ca
 def test_a_halt_reaches_the_trader_and_a_resume_too(start: Callable[..., System]) -> None:
     system = start("--speed", "600", "--bars", "2000")
     system.until(lambda: system.file("trader").get("bars", 0) > 10)
-    assert kedge("halt", "--reason", "drill", "--actor", "ann", "--state-dir", system.state).code == 0
+    assert kedge("halt", "--reason", "drill", "--state-dir", system.state).code == 0
     system.until(lambda: system.file("trader").get("risk_state") == "halted")
-    assert kedge("resume", "--reason", "drill over", "--actor", "ann", "--state-dir", system.state).code == 0
+    assert kedge("resume", "--reason", "drill over", "--state-dir", system.state).code == 0
     system.until(lambda: system.file("trader").get("risk_state") == "running")
     shown = kedge("system", "status", "--state-dir", system.state, "--json")
-    assert {row["name"]: row["state"] for row in shown.json["processes"]} == dict.fromkeys(("exchange", "trader", "server"), "ready")
+    assert {row["name"]: row["state"] for row in shown.json["processes"]} == dict.fromkeys(
+        ("exchange", "guard", "trader", "server"), "ready"
+    )
     assert kedge("status", "--state-dir", system.state, "--json").json["running"] is True

@@ -1,7 +1,7 @@
 """Whole runs on random markets: replay, recovery, the venue's books, an independent ledger, and no look at the future.
 
 Each case is a seeded random walk of one to three instruments with funding, one of the shipped strategies or a scripted one, and one of
-the two matchers. Samples are few and short: every case runs the engine several times.
+the two matchers, with caps on sizes and without. Samples are few and short: every case runs the engine several times.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from kedge.domain.orders import Liquidity, OrderKind, Side
 from kedge.domain.units import E8
 from kedge.engine.engine import Engine
 from kedge.kernel.account import EQUITY, FEES, FLOWS, FUNDING, GROSS, NET, REALISED, UNREALISED, WALLET
+from kedge.risk.sizing_policy import SizingPolicy
 from kedge.services.backtest import Run, engine_of
 from kedge.simulation.exchange import VenueSettings
 from kedge.strategy.base import Strategy
@@ -54,6 +55,7 @@ class Case(NamedTuple):
     entry: OrderKind
     latency_ns: int
     volume: int
+    sizing: SizingPolicy | None
 
 
 @st.composite
@@ -70,6 +72,7 @@ def cases(draw: st.DrawFn) -> Case:
         draw(st.sampled_from(OrderKind)),
         draw(st.sampled_from((0, 50_000_000, 90 * 1_000_000_000))),
         draw(st.sampled_from((3_000, 1_000_000))),
+        draw(st.sampled_from((None, SizingPolicy(), SizingPolicy(stop_frac_e8=3_000_000, gap_frac_e8=0)))),
     )
 
 
@@ -93,7 +96,7 @@ def make(case: Case, bars: int = 60, **changes: Any) -> tuple[Run, ListJournal]:
     names = [i.instrument_id for i in case.instruments]
     given_engine = engine_settings(
         run_id="", strategy="trend" if case.strategy == "scripted" else case.strategy, params=PARAMS[case.strategy],
-        execution=ExecutionPolicy(entry=case.entry, limit_life_ns=3 * MINUTE), gap_bars_carried=0,
+        execution=ExecutionPolicy(entry=case.entry, limit_life_ns=3 * MINUTE), gap_bars_carried=0, sizing=case.sizing,
     )  # fmt: skip
     rates = changes.pop("rates", fundings(bars // 7, names, every=7 * MINUTE))
     events = changes.pop("market", None) or market(case, bars)
@@ -279,7 +282,7 @@ def test_the_cases_do_trade(matcher: str) -> None:
     """What the properties above hold for is not the empty run."""
     for strategy in PARAMS:
         for entry in OrderKind:
-            case = Case(3, (instrument(), instrument(BBB)), strategy, matcher, entry, 50_000_000, 1_000_000)
+            case = Case(3, (instrument(), instrument(BBB)), strategy, matcher, entry, 50_000_000, 1_000_000, SizingPolicy())
             run, journal = make(case)
             run.drive()
             figures = run.result()

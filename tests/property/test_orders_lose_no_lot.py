@@ -208,6 +208,19 @@ class OneOrder(RuleBasedStateMachine):
         if self.held.status is Status.CANCELED:
             assert self.held.filled_lots + self.held.reserved_lots == self.cum
 
+    @invariant()
+    def what_is_kept_is_what_the_orders_say(self) -> None:
+        """Sums are kept until an order changes: they are those of the orders as they stand, and a change of them is told."""
+        orders, told = self.ours, getattr(self, "told", (0, None))
+        live, untold = list(orders.live[AAA].values()), list(orders.untold.get(AAA, {}).values())
+        ticks = [max(one.limit_ticks, one.asked_ticks or 0) for one in live]
+        plain = (sum(one.reserved_lots for one in live + untold), 0, max(ticks, default=0), 0, len(live))
+        assert (*orders.open_lots(AAA), *orders.best_resting(AAA), orders.live_count) == plain
+        if plain != told[1]:
+            assert orders.changed_since(told[0]) == [AAA]
+        assert orders.changed_since(orders.version) == []
+        self.told = (orders.version, plain)
+
     def teardown(self) -> None:
         """Everything is told in the end: then both sides agree."""
         if not hasattr(self, "ours"):

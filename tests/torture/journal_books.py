@@ -29,7 +29,10 @@ class Grid:
 
 @dataclass
 class Sent:
-    """An order that the journal says was to be sent, and what became of it by the journal's own events. A limit of 0 is none."""
+    """An order that the journal says was to be sent, and what became of it by the journal's own events. A limit of 0 is none.
+
+    One that was sent 0 times is somebody else's.
+    """
 
     qty_lots: int
     limit_ticks: int = 0
@@ -65,6 +68,11 @@ class JournalSays:
     strange: list[str] = field(default_factory=list)
     cancels: int = 0
     bars: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @property
+    def sent(self) -> set[str]:
+        """Its own orders: it also hears of those that others sent."""
+        return {name for name, order in self.orders.items() if order.times}
 
     def read_on(self) -> None:
         """Take in the rows that were written since."""
@@ -119,7 +127,7 @@ class JournalSays:
     def _order(self, name: str) -> Sent:
         if name not in self.orders:
             self.strange.append(f"an event of order {name!r}, which was never sent")
-        return self.orders.setdefault(name, Sent(0))
+        return self.orders.setdefault(name, Sent(0, times=0))
 
     def _amended(self, event: dict[str, Any]) -> None:
         order = self._order(event["client_order_id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -27,10 +28,14 @@ TURNING = Trees(feature=(0, -1, -1), threshold=(0.0, -1.0, 1.0), left=(1, 0, 0),
 """Log odds -1 after a fall over two bars, +1 after a rise."""
 
 
-def keep_drill_model(state: Path, interval_ns: int) -> str:
+RISING: Final = Trees(feature=(-1,), threshold=(1.0,), left=(0,), right=(0,), nan_left=(0,), roots=(0,))
+"""Log odds +1 whatever happens: long from the first bar on."""
+
+
+def keep_drill_model(state: Path, interval_ns: int, *, trees: Trees = TURNING, domain: float = 1.6) -> str:
     """Put the model for bars of this length into a state folder, with a record of a training that never was; its hash.
 
-    The domain of the second feature is narrow, so that now and then a prediction is vetoed.
+    The domain of the second feature is narrow by default, so that now and then a prediction is vetoed.
     """
     model = Model(
         name="drill",
@@ -41,12 +46,12 @@ def keep_drill_model(state: Path, interval_ns: int) -> str:
         calibration=Calibration(method="none"),
         interval_ns=interval_ns,
         barrier_frac=0.01,
-        domain_low=(-1.0, -1.6),
-        domain_high=(1.0, 1.6),
+        domain_low=(-1.0, -domain),
+        domain_high=(1.0, domain),
         dataset_sha256=_keep_data_set(state, interval_ns),
         settings_sha256="e" * 64,
         seed=7,
-        trees=TURNING,
+        trees=trees,
     )
     training = TrainingRecord(
         name=model.name,

@@ -60,7 +60,7 @@ class Two:
     def findings(self) -> list[str]:
         """Orders without a record, or twice; trades that their owner has not booked, or booked twice; two who both went on."""
         links = Counter(row["orderLinkId"] for row in self.venue.orders.values())
-        known = {name for journal in self.journals for name in journal.orders}
+        known = {name for journal in self.journals for name in journal.sent}
         found = [f"order at the exchange {times} times: {name!r}" for name, times in links.items() if times > 1]
         found += [f"the exchange has an order that nobody recorded: {name!r}" for name in sorted(links.keys() - known)]
         for journal in self.journals:
@@ -73,11 +73,16 @@ class Two:
         found += [f"execution lost: {row['execId']}" for row in self.venue.trades if row["execId"] not in everywhere]
         return found + self._both_went_on()
 
+    @property
+    def strangers(self) -> frozenset[str]:
+        """Orders of the second one alone, also those whose trades the first one has heard of."""
+        return frozenset(self.second.sent - self.first.sent) if self.second is not None else frozenset()
+
     def _both_went_on(self) -> list[str]:
         if self.second is None or any(HALTED in text for journal in self.journals for text in journal.strange):
             return []
-        apart = self.second.orders.keys() - self.first.orders.keys()
-        return [f"two traders went on beside each other: {len(apart)} orders are the second one's alone"] if apart else []
+        apart = len(self.strangers)
+        return [f"two traders went on beside each other: {apart} orders are the second one's alone"] if apart else []
 
 
 class Rivals:
@@ -92,6 +97,8 @@ class Rivals:
     ----------
     told : str
         How it ended, for people.
+    strangers : frozenset of str
+        Orders that the second one sent and the first one did not: their fills are orphans in the journal of the first, and rightly so.
     """
 
     def __init__(
@@ -100,6 +107,7 @@ class Rivals:
         self._folder, self._starter, self._market, self._reader, self._argv = folder, starter, market, reader, argv
         self._other = folder.with_name(folder.name + "-rival")
         self.told = ""
+        self.strangers: frozenset[str] = frozenset()
 
     async def play(self, begun_ms: int) -> list[str]:
         """Start both, let the market play on, stop both, and compare."""
@@ -117,6 +125,7 @@ class Rivals:
             ends = [await self._end(one) for one in (first, second)]
         venue = await self._reader.read(begun_ms, await self._market.venue_ms())
         two = Two(read_journals(self._folder)[0], next(iter(read_journals(self._other)), None), venue)
+        self.strangers = two.strangers
         halts = [sorted({text.split(" ", 4)[3] for text in journal.strange if HALTED in text}) for journal in two.journals]
         self.told = f"ended with {ends}, halted by {halts}, {[len(one.orders) for one in two.journals]} orders"
         found = [*two.findings(), *(f"a stop ended with {code}" for code in ends if code not in (0, CONFLICT))]

@@ -53,6 +53,7 @@ class Round:
         self._journal: JournalSays | None = None
         self._lives = 0
         self._begun_ms = 0
+        self._strangers: frozenset[str] = frozenset()
 
     async def run(self) -> Outcome:
         """Everything, then the last comparison, the audit of the journal and its replay."""
@@ -260,11 +261,14 @@ class Round:
         self.outcome.found += await rivals.play(self._begun_ms)
         self.outcome.faults[RIVAL] += 1
         self.outcome.rivals.append(rivals.told)
+        self._strangers = rivals.strangers
 
     async def _check_the_journal(self) -> None:
         if self._journal is not None:
             run, config = self._journal.path.parent.name, (*self._course.config, "--state-dir", self._folder)
-            self.outcome.found += await check_journal(self._starter, self._folder, run, config, predicts=self._course.by_model)
+            self.outcome.found += await check_journal(
+                self._starter, self._folder, run, config, predicts=self._course.by_model, strangers=self._strangers
+            )
 
     def _find(self, text: str) -> None:
         self.outcome.found.append(text)

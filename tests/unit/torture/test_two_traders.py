@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.torture.frozen import HELD_BACK, Freeze, Old, is_frozen
-from tests.torture.journal_books import JournalSays, Sent
+from tests.torture.journal_books import Grid, JournalSays, Sent
 from tests.torture.outcome import Outcome
 from tests.torture.plan import FROZEN, SPARED, Blow
 from tests.torture.processes import Child
@@ -121,3 +121,27 @@ def test_two_who_differ_are_fine_once_one_of_them_has_halted() -> None:
     both = two("trading is halted: FOREIGN_ORDER x 0")
     both.journals[1].orders["c"] = Sent(1)
     assert both.findings() == []
+
+
+def hears_of_a_trade(says: JournalSays, name: str, fill_id: str) -> None:
+    says.grids["sim:A"] = Grid("A", 10**6, 10**5)
+    fill = {"instrument": "sim:A", "client_order_id": name, "fill_id": fill_id, "side": "buy", "qty_lots": 1, "price_ticks": 9, "fee_e8": 0}
+    says._event({"type": "fill", **fill})
+
+
+def test_the_second_ones_order_is_a_stranger_also_after_the_first_has_heard_of_its_trade() -> None:
+    both = two("trading is halted: FILL_NOT_UNDERSTOOD x 0")
+    both.journals[1].orders["c"] = Sent(1)
+    hears_of_a_trade(both.first, "c", "f3")
+    assert "c" in both.first.orders
+    assert both.strangers == {"c"}
+    both.venue.orders["c"] = {"orderLinkId": "c"}
+    both.venue.trades.append({"execId": "f3"})
+    assert both.findings() == []
+
+
+def test_an_order_that_both_only_heard_of_was_recorded_by_nobody() -> None:
+    both = two("trading is halted: FILL_NOT_UNDERSTOOD x 0")
+    hears_of_a_trade(both.first, "c", "f3")
+    both.venue.orders["c"] = {"orderLinkId": "c"}
+    assert any("nobody recorded: 'c'" in one for one in both.findings())
