@@ -23,6 +23,7 @@ PARTS = (
     ("Features", "features.py", ["--quick"]),
     ("Scorer", "scorer.py", ["--quick"]),
     ("Training", "training.py", ["--quick"]),
+    ("Risk on every mark and order", "risk.py", ["--quick"]),
     ("Venue core", "venue_core.py", ["--operations", "6000", "--rounds", "1"]),
     ("Exchange server", "exchange_server.py", ["--quick"]),
     ("Live latency", "live_latency.py", ["--quick"]),

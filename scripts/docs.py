@@ -1,4 +1,4 @@
-"""Write docs/cli.md, docs/configuration.md and docs/lifecycle.md from the code, or with --check fail when they differ from it."""
+"""Write the pages of docs/ that the code tells (PAGES), or with --check fail when they differ from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from kedge.apps.cli import app_of
 from kedge.apps.commands import COMMANDS, GLOBAL_OPTIONS, Command
 from kedge.ops.config import FREE_SECTIONS, known_keys
 from kedge.ops.settings import Settings
+from scripts.docs_errors import errors_page, openapi_page
 from scripts.docs_lifecycle import lifecycle_page
+from scripts.docs_people import people_page
+from scripts.docs_stress import stress_page
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by `make docs` from the code; edit the code. -->"
@@ -136,7 +139,15 @@ def _about(path: tuple[str, ...]) -> str:
     return _cell(_field(path).description or "")
 
 
-PAGES = {"docs/cli.md": cli_page, "docs/configuration.md": configuration_page, "docs/lifecycle.md": lambda: lifecycle_page(MADE)}
+PAGES = {
+    "docs/cli.md": cli_page,
+    "docs/configuration.md": configuration_page,
+    "docs/errors.md": lambda: errors_page(MADE),
+    "docs/lifecycle.md": lambda: lifecycle_page(MADE),
+    "docs/openapi.json": openapi_page,
+    "docs/people.md": lambda: people_page(MADE),
+    "docs/stress.md": lambda: stress_page(MADE),
+}
 
 
 def main(arguments: list[str]) -> int:

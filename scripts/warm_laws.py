@@ -24,7 +24,7 @@ def main() -> int:
     try:
         for room in kedge.COMPILED_ROOMS:
             for source in sorted((root / room).glob("*.py")):
-                import_module(f"kedge.{room}.{source.stem}".removesuffix(".__init__"))
+                import_module(f"kedge.{room.replace('/', '.')}.{source.stem}".removesuffix(".__init__"))
     finally:
         told.cancel()
     return 0

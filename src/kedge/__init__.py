@@ -19,8 +19,8 @@ __all__ = ["__version__", "compiled_cache_folder"]
 
 __version__ = "0.1.0"
 
-COMPILED_ROOMS = ("domain", "kernel", "simulation", "learning", "research")
-"""Compiled functions live in these rooms only (a test holds it); `domain` gives them constants."""
+COMPILED_ROOMS = ("domain", "kernel", "simulation", "learning", "research", "risk/var/laws")
+"""Compiled functions live in these rooms, or folders of a room, only (a test holds it); `domain` gives them constants."""
 
 
 def compiled_cache_folder() -> Path:
