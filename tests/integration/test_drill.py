@@ -16,6 +16,7 @@ from tests.drills.table import BY_NAME, FAULTS, Fault
 from tests.integration.commands import kedge
 from tests.torture.processes import Fresh
 
+from kedge.apps.drill_run import NothingHeld
 from kedge.domain.errors import KedgeError
 from kedge.services.drills.plan import KINDS
 from kedge.services.drills.records import read_records
@@ -34,8 +35,11 @@ def held(folder: Path, fault: Fault) -> DrillReport:
         finally:
             await starter.close()
 
-    report = asyncio.run(main(0))
-    # a machine that is busy with other tests may be late once; whatever else is found is found
+    # a machine that is busy with other tests may be late once, or stand still when the trader opens; whatever else is found is found
+    try:
+        report = asyncio.run(main(0))
+    except NothingHeld:
+        return asyncio.run(main(1))
     only_late = report.findings and all(words.startswith("too late") for words in report.findings)
     return asyncio.run(main(1)) if only_late else report
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from kedge.apps.drill_stage import Stage
 from kedge.domain.brake import SEVERITY, BrakeLevel
-from kedge.domain.errors import KedgeError
+from kedge.domain.errors import KedgeError, VenueUnavailable
 from kedge.domain.orders import GUARD_PREFIX
 from kedge.domain.units import NS_PER_MS, NS_PER_S
 from kedge.ops.build import code_sha256, engine_version
@@ -52,6 +52,10 @@ Disturb = Callable[["Drill"], Awaitable[None]]
 """What breaks something while the drill runs."""
 StartTrader = Callable[[Stage], Awaitable[object]]
 """Starts a real trader that will open the positions by itself once the market begins; without one the drill opens them."""
+
+
+class NothingHeld(VenueUnavailable):
+    """The trader opened no position before the crash, so the drill showed nothing. Reaction: hold it again."""
 
 
 class Drill:
@@ -97,7 +101,7 @@ class Drill:
         Raises
         ------
         KedgeError
-            The stage could not be set: nothing was shown.
+            The stage could not be set, or a trader that was to open positions opened none (`NothingHeld`): nothing was shown.
         """
         stage, plan = self.stage, self.plan
         await stage.open()
@@ -172,6 +176,12 @@ class Drill:
         records = records_of(stage.folder, self.found.append)
         breach_ns, breach = self._breach(records)
         orders, fills = await self._history()
+        if self._start_trader is not None and not fills:
+            raise NothingHeld(
+                "nothing was held in the crash",
+                why="the trader's first order found no fresh permit or no venue, as on a machine that stood still at that moment",
+                fix="hold the drill again; if it comes again, read the trader's log in the drill's folder",
+            )
         held = held_before(fills)
         last_ns = max((int(row["execTime"]) * NS_PER_MS + self._venue_to_mono for row in fills), default=None)
         flatten_ns = self._mono_ns(flatten_wall_ns(records))

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.apps.drill_world import InProcess
 from tests.unit.services.drills.crashes import BTC, crash
 
-from kedge.apps.drill_run import Drill, new_id
+from kedge.apps.drill_run import Drill, NothingHeld, StartTrader, new_id
 from kedge.apps.drill_stage import Stage, end
 from kedge.domain.brake import BrakeLevel
 from kedge.domain.errors import AccessRefused, VenueUnavailable
@@ -111,23 +111,33 @@ def test_without_a_guard_the_venue_alone_decides(tmp_path: Path) -> None:
     assert report.slices == 0
 
 
+async def held_with_trader(folder: Path, wanted: DrillPlan, trader: StartTrader) -> DrillReport:
+    stage = Stage(folder, wanted, InProcess())
+    drill = Drill(stage, "named", trader)
+    drill.ends = lambda: positions_closed(drill)
+    try:
+        return await drill.hold()
+    finally:
+        await stage.close()
+
+
 @pytest.mark.slow
 def test_a_trader_opens_the_positions_itself_where_one_is_started(tmp_path: Path) -> None:
     async def trader(stage: Stage) -> None:
         await stage.buy(Decimal("0.4"))
 
-    async def main() -> DrillReport:
-        stage = Stage(tmp_path / "d", plan(), InProcess())
-        drill = Drill(stage, "named", trader)
-        drill.ends = lambda: positions_closed(drill)
-        try:
-            return await drill.hold()
-        finally:
-            await stage.close()
-
-    report = asyncio.run(main())
+    report = asyncio.run(held_with_trader(tmp_path / "d", plan(), trader))
     assert "a trader's own decisions" in report.positions[0]
     assert report.drill_id == "named"
+
+
+@pytest.mark.slow
+def test_a_drill_whose_trader_opened_nothing_shows_nothing_and_says_so(tmp_path: Path) -> None:
+    async def trader(stage: Stage) -> None:
+        pass
+
+    with pytest.raises(NothingHeld, match=r"nothing was held.*hold the drill again"):
+        asyncio.run(held_with_trader(tmp_path / "d", plan(within_s=0.4), trader))
 
 
 @pytest.mark.parametrize(("part", "words"), [("exchange", "exchange did not start"), ("guard", "does not watch")])
