@@ -22,6 +22,7 @@ from kedge.risk.brake.levels import Wish
 from kedge.risk.brake.view import GuardView
 from kedge.services.guard.accounting import Accounting
 from kedge.services.guard.acting import Hands
+from kedge.services.guard.bell import Bell
 from kedge.services.guard.holder import Holder
 from kedge.services.guard.judging import Judge
 from kedge.services.guard.numbers import Colours, RiskNumbers
@@ -105,7 +106,7 @@ class Guard:
         self.venue_trouble = "not connected yet"
         self._venue: GuardVenue | None = None
         self._stopping = asyncio.Event()
-        self._act_now = asyncio.Event()
+        self._act_now = Bell()
         self._file_ns = self._high_ns = -(1 << 62)
         self.holder.listeners.append(self._level_changed)
         self._level_changed()
@@ -212,21 +213,17 @@ class Guard:
         self.hands.saw(venue, whole=was_whole)
         self.permitter.note()
         self.judge.note_seen()
-        self._act_now.set()
+        self._act_now.ring()
         took_s = (self._monotonic_ns() - begun_ns) / NS_PER_S
         await asyncio.sleep(max(0.0, min(self.settings.poll_risk_s, self.settings.poll_flat_s) - took_s))
         left_s = self.watch.period_s(self.holder.level) - (self._monotonic_ns() - begun_ns) / NS_PER_S
         if left_s > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await self.watch.stirred.wait()
+            await self.watch.stirred.wait(left_s)
 
     async def _act(self, venue: GuardVenue) -> None:
         self._act_now.clear()
         self.hands.step(venue, self.watch.silent_ns, self.watch.bare)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_EVERY_S if self.holder.level is BrakeLevel.RUNNING else ACT_EVERY_S):
-                await self._act_now.wait()
+        await self._act_now.wait(IDLE_EVERY_S if self.holder.level is BrakeLevel.RUNNING else ACT_EVERY_S)
 
     async def _slow(self, venue: GuardVenue) -> None:
         now_ns = self._monotonic_ns()
@@ -304,7 +301,7 @@ class Guard:
     def _level_changed(self) -> None:
         self.permitter.note()
         self.hands.level_changed()
-        self._act_now.set()
+        self._act_now.ring()
 
     def _high_water_e8(self) -> int:
         return self.accounting.high_water_e8 or self.holder.latch.high_water_e8

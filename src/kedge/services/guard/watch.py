@@ -22,6 +22,7 @@ from kedge.domain.venue import ActionNeeded, DailyCloses, GuardVenue, StreamDown
 from kedge.risk.brake.measures import Held, measured
 from kedge.risk.brake.view import GuardView, PositionView
 from kedge.services.guard.accounting import Accounting
+from kedge.services.guard.bell import Bell
 from kedge.services.guard.numbers import Figures, RiskNumbers
 from kedge.services.guard.reading import Truth
 from kedge.services.guard.recorder import Recorder
@@ -72,7 +73,7 @@ class Watch:
         self.figures: Figures | None = None
         self.strange_e8 = 0
         self.streams: dict[str, str] = {}
-        self.stirred = asyncio.Event()
+        self.stirred = Bell()
         self._reading = asyncio.Lock()
         self._rejected_ns: deque[int] = deque(maxlen=1_000)
         self._unstopped_ns: dict[InstrumentId, int] = {}
@@ -163,7 +164,7 @@ class Watch:
             self.streams[news.stream] = news.why
         elif isinstance(news, StreamUp):
             self.streams[news.stream] = ""
-        self.stirred.set()
+        self.stirred.ring()
 
     # seeing -------------------------------------------------------------------------------------------------------------
 
