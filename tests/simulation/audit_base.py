@@ -174,7 +174,7 @@ class Knowledge:
         self.prints: dict[tuple[str, int, bool], int] = {}
         self.refusals: dict[str, int] = {}
         self.risk, self.code, self.risk_ns = "running", "", start_ns
-        self._moved = ""
+        self.moved = ""
         self.overdue: dict[str, int] = {}
         self.wished: dict[str, list[Change]] = {}
         self.stops_wished: dict[str, set[int]] = {}

@@ -39,7 +39,7 @@ class Auditor(JournalSide):
         self._note("record", plain)
         event = plain["event"]
         ours = self.ours.get(event.get("client_order_id", ""))
-        self._moved = ours.instrument if ours is not None else ""
+        self.moved = ours.instrument if ours is not None else ""
         told = _EVENTS.get(event["type"])
         if told is not None:
             told(self, event)
@@ -148,8 +148,8 @@ class Auditor(JournalSide):
         lots = {name: held for name, held in here.lots.items() if held}
         if plain["lots"] != lots:
             self.fail("BOOKS", f"positions are {plain['lots']} in the engine, {lots} by the journal's own events")
-        if self._moved:
-            self._reserved(self._moved, lots, plain["open"][self._moved])
+        if self.moved:
+            self._reserved(self.moved, lots, plain["open"][self.moved])
 
     def _reserved(self, name: str, lots: Mapping[str, int], kept: tuple[int, int]) -> None:
         """What may become of the position in truth is never more than the engine itself reserves."""

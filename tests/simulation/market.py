@@ -144,7 +144,8 @@ class Market:
 
     def holds(self, what: str) -> bool:
         """Whether a lasting trouble of the script holds now."""
-        return self.until_ns.get(what, 0) > self.now_ns
+        until_ns = self.until_ns.get(what)
+        return until_ns is not None and until_ns > self.now_ns
 
     def hold(self, what: str, for_ms: int) -> None:
         """Let one begin."""

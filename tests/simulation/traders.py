@@ -138,7 +138,7 @@ def build(
         permits=remote or Issuer("paper", monotonic_ns, world, auditor), monotonic_ns=monotonic_ns, kill=kill,
         strategy=Wishes(script.seed, 2 + script.seed % 5, lambda: world.is_evening),
     )  # fmt: skip
-    trader.watchers.append(lambda event, outputs: auditor.figures(figures(trader)))
+    trader.watchers.append(lambda event, outputs: auditor.figures(figures(trader, auditor.moved)))
     if remote is not None:
         rejects = Rejects()
         trader.watchers.append(rejects.saw)
@@ -146,8 +146,8 @@ def build(
     return trader
 
 
-def figures(trader: LiveTrader) -> dict[str, Any]:
-    """The engine's own books as plain numbers."""
+def figures(trader: LiveTrader, moved: str = "") -> dict[str, Any]:
+    """The engine's own books as plain numbers; what is open of the instrument that moved."""
     state = trader.core.state
     view = state.account_view
     return {
@@ -155,8 +155,8 @@ def figures(trader: LiveTrader) -> dict[str, Any]:
         "equity_e8": view[EQUITY],
         "drawdown_e8": view[DRAWDOWN_E8],
         "day_loss_e8": view[DAY_LOSS_E8],
-        "lots": {slot.instrument: slot.position_lots for slot in state.by_index if slot.position_lots},
-        "open": {slot.instrument: state.orders.open_lots(slot.instrument) for slot in state.by_index},
+        "lots": {slot.instrument: lots for slot in state.by_index if (lots := slot.position_lots)},
+        "open": {moved: state.orders.open_lots(moved)} if moved else {},
     }
 
 

@@ -71,7 +71,7 @@ class Asks(Protocol):
 
 def mac_of(permit: SignedPermit, key: bytes) -> str:
     """What signs a permit: over every field but the signature itself."""
-    return hmac.new(key, _DOMAIN + encode(msgspec.structs.replace(permit, mac="")), "sha256").hexdigest()
+    return hmac.digest(key, _DOMAIN + encode(msgspec.structs.replace(permit, mac="")), "sha256").hex()
 
 
 def sign_permit(permit: SignedPermit, key: bytes) -> SignedPermit:
@@ -131,7 +131,7 @@ def _is_number(text: str) -> bool:
 
 
 def _beat_mac(beat: Heartbeat, nonce: str, account: str, key: bytes) -> str:
-    return hmac.new(key, _BEAT_DOMAIN + encode([account, nonce, beat]), "sha256").hexdigest()
+    return hmac.digest(key, _BEAT_DOMAIN + encode([account, nonce, beat]), "sha256").hex()
 
 
 def _no_permit(why: str) -> IntegrityError:

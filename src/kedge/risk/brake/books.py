@@ -60,6 +60,8 @@ class WalletBook:
 
     def explain(self, wallet_e8: int) -> list[LedgerEntry] | None:
         """The rows that lead from the last agreement to this wallet, which is the new agreement; None where none do."""
+        if not self._pending:
+            return [] if wallet_e8 == self.wallet_e8 else None
         for first in range(self._late() + 1):
             count = _longest(wallet_e8 - self.wallet_e8, [entry.change_e8 for entry in self._pending[first:]])
             if count is not None:
@@ -114,6 +116,9 @@ class PositionBook:
 
     def _explain_one(self, name: InstrumentId, held: int, before: int) -> bool:
         pending = self._pending.get(name, [])
+        if held == before and not pending:  # as nearly always: every reading asks
+            self._pending[name], self.lots[name] = pending, held
+            return True
         late = sum(1 for fill in pending if fill.ts_ns <= self._begun_ns + LATE_NS)
         for first in range(late + 1):
             count = _longest(held - before, [signed(fill) for fill in pending[first:]])

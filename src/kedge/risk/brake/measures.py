@@ -7,12 +7,13 @@ ask more of us than the venue does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from kedge.domain.instrument import Instrument, InstrumentId
+from kedge.domain.instrument import Instrument, InstrumentId, RiskTier
 from kedge.domain.units import E8
 from kedge.domain.venue import VenuePosition
 from kedge.kernel.margin import liquidation_ticks, maintenance_margin_e8
@@ -41,7 +42,7 @@ def notional_e8(held: Held) -> int:
 def maintenance_e8(held: Held) -> int:
     """Maintenance margin at the mark, closing fee included, in 1e-8."""
     is_long = held.position.lots > 0
-    args = (abs(notional_e8(held)), _leverage_e2(held), int(is_long), held.spec.taker_fee_e8, _tiers(held.spec))
+    args = (abs(notional_e8(held)), _leverage_e2(held), int(is_long), held.spec.taker_fee_e8, _tiers(held.spec.tiers))
     return int(maintenance_margin_e8(*args))
 
 
@@ -66,22 +67,25 @@ def liquidation_distances_e8(book: Sequence[Held], equity_e8: int) -> Mapping[In
     """How far each mark is from liquidation while the others stand still, as a fraction of it in 1e-8; None where no mark leads there."""
     if not book:
         return {}
-    count, most = len(book), max(len(held.spec.tiers) for held in book)
-    lots, marks, costs, values, leverages, fees, counts = (np.zeros(count, np.int64) for _ in range(7))
-    tiers = np.zeros((count, most, 3), np.int64)
+    marks, tiers = [_mark_ticks(held) for held in book], np.zeros((len(book), max(len(held.spec.tiers) for held in book), 3), np.int64)
     for slot, held in enumerate(book):
-        spec = held.spec
-        lots[slot], values[slot], fees[slot] = held.position.lots, spec.tick_value_e8, spec.taker_fee_e8
-        marks[slot] = _mark_ticks(held)
-        costs[slot] = lots[slot] * marks[slot] * values[slot]  # at the mark nothing is unrealised: equity is the wallet
-        leverages[slot], counts[slot] = _leverage_e2(held), len(spec.tiers)
-        tiers[slot, : counts[slot]] = _tiers(spec)
+        tiers[slot, : len(held.spec.tiers)] = _tiers(held.spec.tiers)
+    columns = (
+        [held.position.lots for held in book],
+        # at the mark nothing is unrealised: equity is the wallet
+        [held.position.lots * mark * held.spec.tick_value_e8 for held, mark in zip(book, marks, strict=True)],
+        marks,
+        [held.spec.tick_value_e8 for held in book],
+        [_leverage_e2(held) for held in book],
+        [held.spec.taker_fee_e8 for held in book],
+        [len(held.spec.tiers) for held in book],
+    )
+    *terms, counts = np.array(columns, np.int64)
     found: dict[InstrumentId, int | None] = {}
-    terms = (lots, costs, marks, values, leverages, fees, tiers, counts)
-    for slot, held in enumerate(book):
+    for slot, (held, mark) in enumerate(zip(book, marks, strict=True)):
         end = 1 if held.position.lots > 0 else held.spec.price_max_ticks
-        at = int(liquidation_ticks(slot, int(marks[slot]), end, equity_e8, *terms))
-        found[held.spec.instrument_id] = abs(at - int(marks[slot])) * E8 // int(marks[slot]) if at else None
+        at = int(liquidation_ticks(slot, mark, end, equity_e8, *terms, tiers, counts))
+        found[held.spec.instrument_id] = abs(at - mark) * E8 // mark if at else None
     return found
 
 
@@ -97,5 +101,7 @@ def _leverage_e2(held: Held) -> int:
     return max(ONE_TIMES_E2, held.position.leverage_e2 or usual)
 
 
-def _tiers(spec: Instrument) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    return np.array([(t.notional_max_e8, t.maintenance_rate_e8, t.deduction_e8) for t in spec.tiers], np.int64)
+@lru_cache(maxsize=1_000)
+def _tiers(tiers: tuple[RiskTier, ...]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """As the laws take them: made once, since each reading asks for those of every position."""
+    return np.array([(t.notional_max_e8, t.maintenance_rate_e8, t.deduction_e8) for t in tiers], np.int64)

@@ -73,6 +73,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+_OFF: Final = Reading(trigger=Trigger.MANUAL, level=BrakeLevel.RUNNING, unit=COUNT, observed=0, limit=0)
+"""Stands for a measure whose limit is switched off; `readings` leaves it out."""
+
+
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
     """A trigger that fired; `observed` and `limit` are for people."""
 
@@ -178,7 +182,9 @@ def _most(
     trigger: Trigger, level: BrakeLevel, observed: int, limit: int, instrument: InstrumentId = "", *, unit: str = FRACTION, detail: str = ""
 ) -> Reading:
     """A measure that may not rise above its limit."""
-    room_e8 = (limit - observed) * E8 // limit if limit > 0 else 0
+    if limit <= 0:
+        return _OFF
+    room_e8 = (limit - observed) * E8 // limit
     return Reading(
         trigger=trigger, level=level, unit=unit, observed=observed, limit=limit, instrument=instrument, room_e8=room_e8,
         is_breached=observed > limit, detail=detail,

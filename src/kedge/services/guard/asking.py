@@ -78,11 +78,17 @@ class Questions:
     def prices_e8(self) -> dict[InstrumentId, int]:
         """Marks of what is held; of what was until lately the middle of the book, before that is answered its last mark."""
         now_ns = self._monotonic_ns()
-        last = ((name, self._last_e8(name, now_ns)) for name in self._earnings.instruments)
-        found = {name: mark_e8 for name, mark_e8 in last if mark_e8}
-        found |= {name: price_e8 for name, (price_e8, at_ns) in self._prices.items() if now_ns - at_ns <= PRICE_KEPT_NS}
-        marks = ((position.instrument, self._truth.mark_e8(position)) for position in self._truth.positions)
-        return found | {name: mark_e8 for name, mark_e8 in marks if mark_e8}
+        found: dict[InstrumentId, int] = {}
+        for name in self._earnings.instruments:
+            if mark_e8 := self._last_e8(name, now_ns):
+                found[name] = mark_e8
+        for name, (price_e8, at_ns) in self._prices.items():
+            if now_ns - at_ns <= PRICE_KEPT_NS:
+                found[name] = price_e8
+        for position in self._truth.positions:
+            if mark_e8 := self._truth.mark_e8(position):
+                found[position.instrument] = mark_e8
+        return found
 
     async def close(self) -> None:
         """Leave what is being asked."""

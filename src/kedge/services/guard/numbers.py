@@ -58,13 +58,14 @@ class RiskNumbers:
         self._book: VarBook | None = None
         self._choice: Choice | None = None
         self._sigmas_e8: dict[InstrumentId, int] = {}
+        self._last: tuple[Mapping[InstrumentId, int], int, Figures] | None = None
 
     def take(self, closes: DailyCloses) -> None:
         """The history of one instrument; where it is another one, the book is made anew when it is next asked."""
         if self._closes.get(closes.instrument) == closes:
             return
         self._closes[closes.instrument] = closes
-        self._book = None
+        self._book = self._last = None
 
     def last_day_ns(self, instrument: InstrumentId) -> int | None:
         """The end of the newest day that is known; None where no history of it was taken."""
@@ -80,7 +81,9 @@ class RiskNumbers:
         return self._sigmas_e8.get(instrument, self._prior_e8)
 
     def measure(self, notionals_e8: Mapping[InstrumentId, int], equity_e8: int) -> Figures:
-        """VaR and ES of positions given by signed notional, as fractions of equity."""
+        """VaR and ES of positions given by signed notional, as fractions of equity; what has not moved is not worked out again."""
+        if self._last is not None and self._last[1] == equity_e8 and self._last[0] == notionals_e8:
+            return self._last[2]
         for name in notionals_e8:
             if name not in self._closes:  # nothing was learnt of it yet: it stands at the stated loss
                 self.take(DailyCloses(instrument=name, last_day_ts_ns=0, closes_ticks=()))
@@ -93,7 +96,9 @@ class RiskNumbers:
         for index, name in enumerate(book.instruments):
             book.set_notional_e8(index, notionals_e8.get(name, 0))
         var, es = book.var_es()
-        return Figures(var99_e8=_rounded_e8(var), es975_e8=_rounded_e8(es), method=choice.method, flags=choice.flags)
+        found = Figures(var99_e8=_rounded_e8(var), es975_e8=_rounded_e8(es), method=choice.method, flags=choice.flags)
+        self._last = (dict(notionals_e8), equity_e8, found)
+        return found
 
     def _made(self) -> tuple[VarBook | None, Choice | None]:
         if self._book is None and self._closes:

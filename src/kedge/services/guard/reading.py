@@ -106,8 +106,10 @@ class Truth:
     @property
     def seen_ns(self) -> int | None:
         """When the oldest of the three reads began; None until all have come once."""
-        known = [at for at in (self._measured_ns, self.orders_ns, self.wallet_ns) if at is not None]
-        return min(known) if len(known) == 3 else None
+        measured_ns, orders_ns, wallet_ns = self._measured_ns, self.orders_ns, self.wallet_ns
+        if measured_ns is None or orders_ns is None or wallet_ns is None:
+            return None
+        return min(measured_ns, orders_ns, wallet_ns)
 
     @property
     def resting(self) -> list[VenueOrder]:

@@ -79,6 +79,7 @@ class Watch:
         self._unstopped_ns: dict[InstrumentId, int] = {}
         self._orders_ns = self._wallet_ns = self._ledger_ns = self._clock_ns = NEVER_NS
         self._history_ns: dict[InstrumentId, int] = {}
+        self._measured: tuple[list[Held], int, tuple[PositionView, ...]] = ([], 0, ())
 
     # reading ------------------------------------------------------------------------------------------------------------
 
@@ -129,6 +130,8 @@ class Watch:
     @property
     def bare(self) -> list[InstrumentId]:
         """Positions that were seen without a working stop for longer than they may be; none where nothing says how long that is."""
+        if not self._unstopped_ns:
+            return []
         limit_ns, now_ns = _ns(self._settings.triggers.stop_missing_s), self._monotonic_ns()
         due = {name for name, since_ns in self._unstopped_ns.items() if limit_ns and now_ns - since_ns > limit_ns}
         positions = self._truth.positions  # they may have been read again, while the rest of that round is still awaited
@@ -215,7 +218,9 @@ class Watch:
                     unstopped_ns=unstopped_ns,
                 )
             )  # fmt: skip
-        return measured(book, equity_e8)
+        if self._measured[:2] != (book, equity_e8):  # the venue is read more often than marks move there
+            self._measured = (book, equity_e8, measured(book, equity_e8))
+        return self._measured[2]
 
     def _measure(self, positions: tuple[PositionView, ...], equity_e8: int) -> Figures | None:
         try:
