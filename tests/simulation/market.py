@@ -208,7 +208,7 @@ class Market:
     def publish(self) -> None:
         """Tell the auditor what changed, and hand our rows to whoever is connected."""
         self._quotes.clear()
-        changes = [change for change in self.core.drain() if isinstance(change, TOLD)]
+        changes = [change for change in self.core.drain(market_data=False) if isinstance(change, TOLD)]
         self.tell(changes)
 
     def tell(self, changes: Sequence[Change]) -> None:

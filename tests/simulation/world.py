@@ -142,7 +142,7 @@ class World(Market):
         self.publish()
         for held in self.core.positions(ACCOUNT):
             self.core.set_trading_stop(ACCOUNT, held.instrument, self.now_ns, stop_loss_ticks=0)
-        told = [change for change in self.core.drain() if isinstance(change, TOLD)]
+        told = [change for change in self.core.drain(market_data=False) if isinstance(change, TOLD)]
         for change in told:
             self.witness.row(change)  # no trade is among them
         self._hand_out([[change for change in told if isinstance(change, PRIVATE) and change.account == ACCOUNT]])

@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -71,7 +72,7 @@ class Asks(Protocol):
 
 def mac_of(permit: SignedPermit, key: bytes) -> str:
     """What signs a permit: over every field but the signature itself."""
-    return hmac.digest(key, _DOMAIN + encode(msgspec.structs.replace(permit, mac="")), "sha256").hex()
+    return _mac(key, _DOMAIN + encode(msgspec.structs.replace(permit, mac="")))
 
 
 def sign_permit(permit: SignedPermit, key: bytes) -> SignedPermit:
@@ -131,7 +132,19 @@ def _is_number(text: str) -> bool:
 
 
 def _beat_mac(beat: Heartbeat, nonce: str, account: str, key: bytes) -> str:
-    return hmac.digest(key, _BEAT_DOMAIN + encode([account, nonce, beat]), "sha256").hex()
+    return _mac(key, _BEAT_DOMAIN + encode([account, nonce, beat]))
+
+
+def _mac(key: bytes, body: bytes) -> str:
+    keyed = _keyed(key).copy()
+    keyed.update(body)
+    return keyed.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _keyed(key: bytes) -> hmac.HMAC:
+    """A key made ready once: setting it up costs more than signing, and each question and answer is signed and checked."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def _no_permit(why: str) -> IntegrityError:

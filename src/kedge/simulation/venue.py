@@ -436,9 +436,16 @@ class Venue(VenueReads):
             raise InvalidInput(f"intervals {sorted(wanted)}", why="the venue has no such klines", fix=f"use {', '.join(KLINE_INTERVALS)}")
         self._watched[market.name] = wanted
 
-    def drain(self) -> list[Change]:
-        """Everything that changed since the last drain, in order; each change is handed out once."""
+    def drain(self, *, market_data: bool = True) -> list[Change]:
+        """Everything that changed since the last drain, in order; each change is handed out once.
+
+        Without `market_data` tickers, changes of books and forming klines are neither made nor kept: for whoever shows none.
+        """
         changes, self.tape.changes = self.tape.changes, []
+        if not market_data:
+            for market in self._markets.values():
+                market.hush()
+            return changes
         now_ns = self.tape.now_ns
         for market in self._markets.values():
             if market.is_moved:

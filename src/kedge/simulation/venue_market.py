@@ -106,6 +106,12 @@ class Market:
         self.is_moved = True
         return row
 
+    def hush(self) -> None:
+        """Forget what changed: nobody asks for it."""
+        self.is_moved = self.is_news = self.klines.is_moved = False
+        self._bids.clear()
+        self._asks.clear()
+
     def delta(self, ts_ns: int) -> BookDelta | None:
         """Levels touched since the last call; None when there are none."""
         if not (self._bids or self._asks):
