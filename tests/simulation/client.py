@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Final, TypeVar
 
 from tests.simulation.connection import Connection
@@ -187,7 +188,8 @@ class SimVenue(Connection):
     async def open_orders(self) -> list[VenueOrder]:
         def read() -> list[VenueOrder]:
             rows = [*self.world.core.open_orders(ACCOUNT, limit=1_000).rows, *(row for row in self.world.phantoms.values() if row.is_open)]
-            return [order_of(row) for row in rows if self._is_shown(row.created_ns)]
+            shown_ns = self._shown_until_ns()
+            return [order_of(row) for row in rows if row.created_ns <= shown_ns]
 
         return await self._list("open_orders", read)
 
@@ -220,9 +222,9 @@ class SimVenue(Connection):
 
     async def ledger(self, since_ts_ns: int) -> list[LedgerEntry]:
         def read() -> list[LedgerEntry]:
-            rows = self.world.core.transaction_log(ACCOUNT, limit=10_000, where=lambda row: row.ts_ns >= since_ts_ns).rows
+            since = list(takewhile(lambda row: row.ts_ns >= since_ts_ns, self.world.core.transaction_log(ACCOUNT, limit=10_000).rows))
             shown_ns = self._shown_until_ns()
-            return [entry_of(row) for row in reversed(rows) if row.ts_ns <= shown_ns]
+            return [entry_of(row) for row in reversed(since) if row.ts_ns <= shown_ns]
 
         return await self._list("ledger", read)
 

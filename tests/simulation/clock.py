@@ -150,7 +150,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     heappop(timers)
                 if not timers:
                     raise Deadlock(f"nothing is ready and no timer is set, {self._time_s:.6f} s into the day")
-                self._jump(timers[0][0])
+                if timers[0][0] > self._time_s:
+                    self._time_s = timers[0][0]
+                    self.now_ns = round(self._time_s * NS)
             due_s = self._time_s + SAME_S
             while timers and timers[0][0] < due_s:
                 ready.append(heappop(timers)[2])
@@ -173,12 +175,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def resume(self, turns: Iterable[Turn]) -> None:
         """Have these run next."""
         self._ready.extend(turns)
-
-    def _jump(self, when_s: float) -> None:
-        """Go to the next timer."""
-        if when_s > self._time_s:
-            self._time_s = when_s
-            self.now_ns = round(when_s * NS)
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are no sockets."""

@@ -76,8 +76,11 @@ class Purse:
     @property
     def equity_e8(self) -> int:
         """Wallet and what the positions are worth beyond their cost; one without a mark stands at its cost."""
-        worth = sum(lots * self.marks[name] * TICK_VALUE_E8 - self.costs[name] for name, lots in self.lots.items() if name in self.marks)
-        return self.wallet_e8 + worth
+        worth_e8, marks, costs = self.wallet_e8, self.marks, self.costs
+        for name, lots in self.lots.items():
+            if name in marks:
+                worth_e8 += lots * marks[name] * TICK_VALUE_E8 - costs[name]
+        return worth_e8
 
 
 def lost_e8(base_e8: int, now_e8: int) -> int:

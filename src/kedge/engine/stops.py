@@ -10,6 +10,7 @@ leaves the average, and so the stop, where it was.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from kedge.domain.events import (
     PositionAdopted,
     StopPlaced,
 )
-from kedge.domain.instrument import Instrument
+from kedge.domain.instrument import RiskTier
 from kedge.domain.outputs import StopWanted
 from kedge.domain.units import E8
 from kedge.engine.state import EngineState, Slot
@@ -133,14 +134,16 @@ def first_liquidation_ticks(state: EngineState, slot: Slot, mark_ticks: int, tic
     found = liquidation_ticks(
         slot.index, mark_ticks, ticks, int(state.account_view[WALLET]), state.lots, state.costs, state.marks, state.tick_values,
         np.array(leverages, np.int64), np.array([max(0, spec.taker_fee_e8) for spec in specs], np.int64),
-        _tiers(specs), np.array([len(spec.tiers) for spec in specs], np.int64),
+        _tiers(tuple(spec.tiers for spec in specs)), np.array([len(spec.tiers) for spec in specs], np.int64),
     )  # fmt: skip
     return int(found)
 
 
-def _tiers(specs: list[Instrument]) -> np.ndarray[tuple[int, int, int], np.dtype[np.int64]]:
-    table = np.zeros((len(specs), max(len(spec.tiers) for spec in specs), 3), np.int64)
-    for row, spec in enumerate(specs):
-        for column, tier in enumerate(spec.tiers):
+@lru_cache(maxsize=100)
+def _tiers(brackets: tuple[tuple[RiskTier, ...], ...]) -> np.ndarray[tuple[int, int, int], np.dtype[np.int64]]:
+    """The brackets of all instruments as the law takes them; made once, for they change as rarely as the records."""
+    table = np.zeros((len(brackets), max(map(len, brackets)), 3), np.int64)
+    for row, tiers in enumerate(brackets):
+        for column, tier in enumerate(tiers):
             table[row, column] = (tier.notional_max_e8, tier.maintenance_rate_e8, tier.deduction_e8)
     return table

@@ -44,6 +44,9 @@ class History(Generic[Row]):
     def page(self, before: int | None, limit: int, where: Callable[[Row], bool] | None) -> Page[Row]:
         """Up to `limit` rows that satisfy `where`, newest first, older than place `before`."""
         end = len(self.rows) if before is None else max(0, min(len(self.rows), before - self._dropped))
+        if where is None and limit > 0:
+            begin = max(0, end - limit)
+            return Page(self.rows[begin:end][::-1], self._dropped + begin if begin else None)
         found: list[Row] = []
         last = 0
         for index in range(end - 1, -1, -1):

@@ -22,7 +22,6 @@ from kedge.risk.brake.levels import Wish
 from kedge.risk.brake.view import GuardView
 from kedge.services.guard.accounting import Accounting
 from kedge.services.guard.acting import Hands
-from kedge.services.guard.bell import Bell
 from kedge.services.guard.holder import Holder
 from kedge.services.guard.judging import Judge
 from kedge.services.guard.numbers import Colours, RiskNumbers
@@ -40,6 +39,7 @@ from kedge.services.guard.settings import GuardSettings
 from kedge.services.guard.status import GuardStatus, Heartbeat, PermitAnswer
 from kedge.services.guard.telling import status_of
 from kedge.services.guard.timeline import Timeline
+from kedge.services.guard.waiting import Bell
 from kedge.services.guard.watch import Watch
 
 __all__ = ["Guard", "ReleaseOrder"]

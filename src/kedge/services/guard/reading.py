@@ -17,6 +17,7 @@ from kedge.domain.orders import GUARD_PREFIX
 from kedge.domain.units import NS_PER_S
 from kedge.domain.venue import GuardVenue, VenueOrder, VenuePosition, VenueWallet
 from kedge.services.guard.status import OrderStatus
+from kedge.services.guard.waiting import in_time
 
 _LOG: Final = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,8 +79,7 @@ class Truth:
     async def within(self, what: Awaitable[T]) -> T:
         """One answer of the venue in time, or `VenueUnavailable`."""
         try:
-            async with asyncio.timeout(self._within_s):
-                return await what
+            return await in_time(what, self._within_s)
         except TimeoutError:
             raise VenueUnavailable(
                 f"no answer within {self._within_s:g} s", why="the venue or the line is slow", fix="it is asked again"

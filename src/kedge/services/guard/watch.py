@@ -22,11 +22,11 @@ from kedge.domain.venue import ActionNeeded, DailyCloses, GuardVenue, StreamDown
 from kedge.risk.brake.measures import Held, measured
 from kedge.risk.brake.view import GuardView, PositionView
 from kedge.services.guard.accounting import Accounting
-from kedge.services.guard.bell import Bell
 from kedge.services.guard.numbers import Figures, RiskNumbers
 from kedge.services.guard.reading import Truth
 from kedge.services.guard.recorder import Recorder
 from kedge.services.guard.settings import GuardSettings
+from kedge.services.guard.waiting import Bell
 
 _LOG: Final = logging.getLogger(__name__)
 
