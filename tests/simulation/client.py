@@ -241,8 +241,8 @@ class SimVenue(Connection):
 
     def quote(self, instrument: InstrumentId) -> Quote | None:
         world = self.world
-        broken = (world.armoury.lasts("stale_book", world.now_ns), world.armoury.lasts("crossed_book", world.now_ns))
-        if any(broken) or not self._public_up:
+        now_ns, lasts = world.now_ns, world.armoury.lasts
+        if not self._public_up or lasts("stale_book", now_ns) or lasts("crossed_book", now_ns):
             return None
         return world.quote(instrument)
 

@@ -27,6 +27,7 @@ from kedge.domain.units import NS_PER_S
 from kedge.domain.venue import NO_PERMIT, NOT_LISTED
 from kedge.engine.fold_orders import NOT_SENT
 from kedge.services.guard.status import Heartbeat, PermitAnswer
+from kedge.services.guard.waiting import in_time
 from kedge.services.permits import Listener, Told
 
 PERMIT_PATH: Final = "/permit"
@@ -220,8 +221,7 @@ class RemotePermits:
         beat = Heartbeat(run_id=run_id, pid=self._pid, rejects=rejects)
         headers = beat_headers(beat, nonce, self._account, self._key)
         try:
-            async with asyncio.timeout(self._within_s):
-                body = await self._ask(f"{PERMIT_PATH}?nonce={nonce}", headers)
+            body = await in_time(self._ask(f"{PERMIT_PATH}?nonce={nonce}", headers), self._within_s)
             found = read_permit(body, nonce=nonce, account=self._account, key=self._key)
         except TimeoutError:
             self._not_heard(f"the guard does not answer within {self._within_s:g} s")

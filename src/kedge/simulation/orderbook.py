@@ -361,6 +361,13 @@ class OrderBook:
         found = [ladder.levels[key] for key in ladder.keys[: -levels - 1 : -1]]
         return [Depth(ladder.sign * level.key, level.lots, level.orders) for level in found]
 
+    def best_lots(self, side: Side, levels: int) -> tuple[tuple[int, int], ...]:
+        """Price and lots of the best `levels` prices of a side, best first."""
+        _whole(levels, "levels")
+        ladder = self._bids if side is _BUY else self._asks
+        known, sign = ladder.levels, ladder.sign
+        return tuple([(sign * key, known[key].lots) for key in ladder.keys[: -levels - 1 : -1]])
+
     def lots_at(self, side: Side, price_ticks: int) -> int:
         """All lots of a side resting at one price; 0 when nobody is there."""
         ladder = self._bids if side is _BUY else self._asks

@@ -134,8 +134,7 @@ class Market:
     # --- questions -------------------------------------------------------------------------------------------------------
 
     def snapshot(self, levels: int, ts_ns: int) -> BookSnapshot:
-        bids: tuple[PriceLevel, ...] = tuple([(d.price_ticks, d.qty_lots) for d in self.book.depth(Side.BUY, levels)])
-        asks: tuple[PriceLevel, ...] = tuple([(d.price_ticks, d.qty_lots) for d in self.book.depth(Side.SELL, levels)])
+        bids, asks = self.book.best_lots(Side.BUY, levels), self.book.best_lots(Side.SELL, levels)
         return BookSnapshot(self.name, ts_ns, bids, asks, self.update, self.seq)
 
     def ticker(self, ts_ns: int) -> TickerRow:

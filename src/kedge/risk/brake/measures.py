@@ -80,11 +80,12 @@ def liquidation_distances_e8(book: Sequence[Held], equity_e8: int) -> Mapping[In
         [held.spec.taker_fee_e8 for held in book],
         [len(held.spec.tiers) for held in book],
     )
-    *terms, counts = np.array(columns, np.int64)
+    lots, costs, ticks, values, leverages, fees, counts = np.array(columns, np.int64)
+    terms = (lots, costs, ticks, values, leverages, fees, tiers, counts)
     found: dict[InstrumentId, int | None] = {}
     for slot, (held, mark) in enumerate(zip(book, marks, strict=True)):
         end = 1 if held.position.lots > 0 else held.spec.price_max_ticks
-        at = int(liquidation_ticks(slot, mark, end, equity_e8, *terms, tiers, counts))
+        at = int(liquidation_ticks(slot, mark, end, equity_e8, *terms))
         found[held.spec.instrument_id] = abs(at - mark) * E8 // mark if at else None
     return found
 

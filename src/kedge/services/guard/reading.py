@@ -56,6 +56,7 @@ class Truth:
         self._learning: dict[InstrumentId, asyncio.Task[None]] = {}
         self._beside: dict[InstrumentId, VenuePosition] = {}
         self._said: dict[str, str] = {}
+        self._adding: tuple[tuple[VenueOrder, ...], list[VenueOrder]] = ((), [])
 
     async def read(self, venue: GuardVenue, *, orders: bool, wallet: bool = True) -> bool:
         """Ask for what is due, all at once; whether everything that was asked came."""
@@ -118,8 +119,11 @@ class Truth:
 
     @property
     def adding(self) -> list[VenueOrder]:
-        """Open orders of every kind that can add risk: not reduce-only, and not the guard's."""
-        return [order for order in self.orders if not order.reduce_only and not order.client_order_id.startswith(GUARD_PREFIX)]
+        """Open orders of every kind that can add risk: not reduce-only, and not the guard's; looked for once in each list."""
+        if self._adding[0] is not self.orders:
+            adding = [order for order in self.orders if not order.reduce_only and not order.client_order_id.startswith(GUARD_PREFIX)]
+            self._adding = (self.orders, adding)
+        return self._adding[1]
 
     def counts(self) -> OrderStatus:
         """How many of each kind are open."""
