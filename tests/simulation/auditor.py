@@ -137,14 +137,12 @@ class Auditor(JournalSide):
     def figures(self, plain: Mapping[str, Any]) -> None:
         """The engine's own books after a step, against the journal by the auditor's arithmetic."""
         here = self.journal
-        for name, value, own in (
-            ("wallet", plain["wallet_e8"], here.wallet_e8),
-            ("equity", plain["equity_e8"], here.equity_e8),
-            ("drawdown", plain["drawdown_e8"], here.drawdown_e8),
-            ("day_loss", plain["day_loss_e8"], here.day_loss_e8),
-        ):
-            if value != own:
-                self.fail("BOOKS", f"{name} is {value} in the engine, {own} by the journal's own events")
+        engine = (plain["wallet_e8"], plain["equity_e8"], plain["drawdown_e8"], plain["day_loss_e8"])
+        events = (here.wallet_e8, here.equity_e8, here.drawdown_e8, here.day_loss_e8)
+        if engine != events:
+            named = zip(("wallet", "equity", "drawdown", "day_loss"), engine, events, strict=True)
+            name, value, own = next(one for one in named if one[1] != one[2])
+            self.fail("BOOKS", f"{name} is {value} in the engine, {own} by the journal's own events")
         lots = {name: held for name, held in here.lots.items() if held}
         if plain["lots"] != lots:
             self.fail("BOOKS", f"positions are {plain['lots']} in the engine, {lots} by the journal's own events")

@@ -152,8 +152,10 @@ class Connection:
         return found
 
     def _hand(self, news: VenueNews) -> VenueNews:
-        if isinstance(news, StreamDown | StreamUp):
-            self.auditor.stream(news.stream, isinstance(news, StreamUp), isinstance(news, StreamUp) and not news.again)
+        if isinstance(news, StreamUp):
+            self.auditor.stream(news.stream, True, not news.again)
+        elif isinstance(news, StreamDown):
+            self.auditor.stream(news.stream, False, False)
         return news
 
     async def barrier(self) -> None:

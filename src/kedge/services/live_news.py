@@ -32,6 +32,8 @@ from kedge.services.reconcile import GUARD_ACTS, Foreign, ours_or_adopted
 
 _log: Final = logging.getLogger("kedge.live")
 
+MarketNews = BarClosed | FeedGap | FundingKnown
+AccountNews = VenuePosition | VenueWallet
 OrderNews = OrderFilled | FundingSettled | OrderAccepted | OrderRejected | OrderCanceled | OrderWaits | OrderTriggered | OrderAmended
 
 
@@ -90,14 +92,14 @@ class News:
 
     def take(self, news: VenueNews) -> None:
         """One piece of news."""
-        if isinstance(news, BarClosed | FeedGap | FundingKnown):
+        if isinstance(news, MarketNews):
             self._bars.take(news)
         elif isinstance(news, OrderNews):
             self._private += 1
             if not self._in_step:
                 self._core.clock.saw(news.ts_ns)
             self._order(news)
-        elif isinstance(news, VenuePosition | VenueWallet):
+        elif isinstance(news, AccountNews):
             self._private += 1
             self._compare(news)
         elif isinstance(news, StreamUp):
