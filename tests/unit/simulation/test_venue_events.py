@@ -24,6 +24,7 @@ from kedge.simulation.venue_types import (
     PositionRow,
     Status,
     StopType,
+    TickerRow,
     TradeRow,
     TriggerBy,
     WalletRow,
@@ -261,3 +262,16 @@ def test_memory_stays_bounded() -> None:
     assert len(account.closed.rows) <= 25_000
     assert len(account.known) == len(account.closed.rows)
     assert account.links == {}
+
+
+def test_whoever_shows_no_market_data_gets_the_same_rows_without_it_and_none_of_it_later() -> None:
+    quiet, told = venue(), venue()
+    for made in (quiet, told):
+        made.drain()
+        took(made.place("a", ask(BUY, 100, 993), T0))
+        price(made, 992)
+    rows, everything = quiet.drain(market_data=False), told.drain()
+    assert rows == [row for row in everything if not isinstance(row, BookDelta | TickerRow)]
+    assert len(rows) < len(everything)
+    assert quiet.drain() == told.drain() == []
+    assert quiet.depth(AAA, 5).bids == told.depth(AAA, 5).bids
