@@ -33,7 +33,7 @@ from kedge.services.drills.judge import (
 )
 from kedge.services.drills.plan import BREACH_FRAC, DRAWDOWN, VAR_LIMIT, VAR_SHARE, DrillPlan, gross_for, moved
 from kedge.services.drills.report import HALTED, OPEN, DrillReport, Times
-from kedge.services.drills.told import PAGES_KEPT, contents, flatten_wall_ns, pages_of, records_of, times_of
+from kedge.services.drills.told import PAGES_KEPT, contents, flatten_wall_ns, pages_of, records_of, tells_of_flat, times_of
 from kedge.services.drills.watch import Watch
 from kedge.storage.guard_journal import StoredRecord
 
@@ -43,6 +43,8 @@ SCALED_WITHIN_S: Final = 20.0
 SCALED_EVERY_S: Final = 0.15
 SAME_TIMES: Final = 3
 """Value at risk counts once the guard has said the same so often: it reads positions one after the other."""
+RECORDED_WITHIN_S: Final = 5.0
+RECORDED_EVERY_S: Final = 0.2
 QUIET_SAMPLES: Final = 3
 """Samples after the end that confirm it."""
 E8: Final = Decimal(10**8)
@@ -173,7 +175,7 @@ class Drill:
 
     async def _report(self, seconds: int) -> DrillReport:
         stage, plan, watch = self.stage, self.plan, self.watch
-        records = records_of(stage.folder, self.found.append)
+        records = await self._records()
         breach_ns, breach = self._breach(records)
         orders, fills = await self._history()
         if self._start_trader is not None and not fills:
@@ -228,6 +230,17 @@ class Drill:
             seconds=seconds,
             findings=tuple(found),
         )
+
+    async def _records(self) -> list[StoredRecord]:
+        """What the guard recorded. A journal that was locked or slow has its end some time after the door has told of FLAT."""
+        until_s = time.monotonic() + RECORDED_WITHIN_S
+        while True:
+            trouble: list[str] = []
+            records = records_of(self.stage.folder, trouble.append)
+            if self.watch.level is not BrakeLevel.HALTED_FLAT or tells_of_flat(records) or time.monotonic() > until_s:
+                self.found += trouble
+                return records
+            await asyncio.sleep(RECORDED_EVERY_S)
 
     def _breach(self, records: list[StoredRecord]) -> tuple[int | None, dict[str, Any]]:
         """When it breached first, and what the guard recorded of it. The reader's own moment counts where it has one in time."""

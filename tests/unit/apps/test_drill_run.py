@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.drills.moments import locked
 from tests.unit.apps.drill_world import InProcess
 from tests.unit.services.drills.crashes import BTC, crash
 
@@ -77,6 +78,21 @@ def test_a_disturbance_that_fails_is_a_finding_and_one_that_waits_hears_of_the_l
     assert seen == [True]
     assert any("the disturbance failed" in words for words in report.findings)
     assert report.drill_id.endswith("-an-earthquake")
+
+
+@pytest.mark.slow
+def test_a_journal_that_was_locked_until_flat_is_waited_for(tmp_path: Path) -> None:
+    async def lock(drill: Drill) -> None:
+        journal = locked(drill.stage.folder / "guard" / "journal.sqlite")
+        try:
+            assert await drill.latched(BrakeLevel.HALTED_FLAT, 15)
+        finally:
+            journal.close()
+
+    _, report = asyncio.run(held(tmp_path / "d", plan(within_s=15.0), lock, lambda drill: drill.watch.level is BrakeLevel.HALTED_FLAT))
+    assert report.outcome == FLAT
+    assert [words.split(":")[0] for words in report.pages[-2:]] == ["BRAKE", "FLAT"]
+    assert report.guard.flat_ms is not None
 
 
 @pytest.mark.slow

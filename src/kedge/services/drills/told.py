@@ -45,6 +45,11 @@ def flatten_wall_ns(records: Sequence[StoredRecord]) -> int | None:
     return None if call is None or call is breaches[0] else int(call["wall_ns"])
 
 
+def tells_of_flat(records: Sequence[StoredRecord]) -> bool:
+    """Whether the end of a flattening is among them: the call that follows the record of FLAT."""
+    return any(one["code"] == "FLAT" for one in contents(records, "paged"))
+
+
 def pages_of(records: Sequence[StoredRecord]) -> tuple[str, ...]:
     """The calls, in words."""
     return tuple(f"{one['code']}: {one['words']}" for one in contents(records, "paged"))

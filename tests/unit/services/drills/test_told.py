@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kedge.ops.latch_file import guard_folder
-from kedge.services.drills.told import contents, flatten_wall_ns, pages_of, records_of, times_of
+from kedge.services.drills.told import contents, flatten_wall_ns, pages_of, records_of, tells_of_flat, times_of
 from kedge.storage.guard_journal import GUARD_JOURNAL, StoredRecord
 
 
@@ -25,6 +25,8 @@ def test_a_flattening_that_came_later_has_its_own_beginning() -> None:
 def test_calls_and_times_are_read_and_the_unknown_stays_unknown() -> None:
     records = [record(1, "paged", code="BRAKE", words="flattening"), record(2, "seen"), record(3, "paged", code="FLAT", words="done")]
     assert pages_of(records) == ("BRAKE: flattening", "FLAT: done")
+    assert tells_of_flat(records)
+    assert not tells_of_flat(records[:2])
     assert contents(records, "seen") == [{}]
     names = ("latched_ns", "permits_stopped_ns", "cancels_ns", "orders_zero_ns", "positions_zero_ns", "flat_ns")
     found = times_of({**dict.fromkeys(names, 1), "flat_ns": None})
