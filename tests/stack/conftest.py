@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.stack.running import Running, crowded_journal, serving, system
+from tests.stack.running import Running, crowded_journal, serving
 from tests.stack.visitor import OPEN, Visitor, chromium
 
 WANTED = "KEDGE_STACK_TEST"
 
-collect_ignore_glob = [] if os.environ.get(WANTED) else ["test_*.py"]
+collect_ignore_glob = [] if os.environ.get(WANTED) else ["test_*.py", "live/test_*.py"]
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
@@ -24,13 +24,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections += [(f"page {number}", visitor.state()) for number, visitor in enumerate(OPEN, 1)]
     return report
-
-
-@pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """`kedge up` at 600 times the clock, ready, with at least one fill of its model."""
-    with system(tmp_path_factory.mktemp("live")) as found:
-        yield found
 
 
 @pytest.fixture(scope="session")
