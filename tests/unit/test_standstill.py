@@ -31,14 +31,12 @@ def ran(folder: Path, text: str, *options: str) -> tuple[int, str]:
     (folder / "test_it.py").write_text(STOPPED + text)
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), "-c", "/dev/null", *options, "."]
-    paths = f"{root}:{root / 'src'}"
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin"}
-    )
+    env = {"PYTHONPATH": f"{root}:{root / 'src'}", "PATH": "/usr/bin:/bin", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env=env)
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")])
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "1")])
 def test_a_failure_while_the_process_stood_still_is_asked_again_and_named(tmp_path: Path, options: tuple[str, ...]) -> None:
     code, text = ran(tmp_path, """
 def test_late(request):
