@@ -13,6 +13,7 @@ KILLS ?= 50
 SEED ?= 7
 SEEDS ?= 1000
 START ?= 0
+EXAMPLES ?= 200
 JOBS ?= $(shell nproc)
 WEB ?= yes
 DASHBOARD := $(if $(filter no,$(WEB)),,src/kedge/api/dashboard/index.html)
@@ -20,7 +21,7 @@ LAW_SOURCES := $(shell find src/kedge/domain src/kedge/kernel src/kedge/simulati
 WEB_SOURCES := $(filter-out %.test.ts,$(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null))
 
 .PHONY: help install install-dev web web-check stack-test up test test-unit test-integration test-engine check static format-check lint types contracts \
-        docs docs-check api-diff quick coverage bench simulate mutants torture drill storm study lock format clean
+        docs docs-check api-diff quick coverage bench simulate mutants torture drill fuzz storm study lock format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -120,6 +121,9 @@ torture: install-dev ## kill a trader at every point again and again, compare th
 
 drill: install-dev ## the brake under crashes and faults, over sockets; writes the table of docs/brake.md
 	$(BIN)/python -m scripts.drill $(ARGS)
+
+fuzz: install-dev ## ask every operation of the API what its description allows, and what it forbids (EXAMPLES=200)
+	KEDGE_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) $(PARALLEL) tests/unit/api/test_openapi.py -k at_length $(ARGS)
 
 storm: install-dev ## a million random orders and books against the gate, judged by somebody else
 	$(BIN)/python -m scripts.gate_storm $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +52,8 @@ READS = tuple(
 OPEN = {"getSession", "giveCommand"}
 """Operations whose route names no action: it tells who asks, or finds the action in the body."""
 DOCS = ROOT / "docs" / "api.md"
+AT_LENGTH = int(os.environ.get("KEDGE_FUZZ_EXAMPLES", "15"))
+"""Questions to each operation and mode; `make fuzz` asks more."""
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +253,7 @@ def test_nothing_that_somebody_signed_in_may_send_gets_an_answer_outside_the_des
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_the_same_at_length(peopled: tuple[ApiServer, str], path: str, method: str) -> None:
-    run(described(peopled)[path][method], lambda: session_of(peopled[0]), examples=40)
+    run(described(peopled)[path][method], lambda: session_of(peopled[0]), examples=AT_LENGTH)
 
 
 def described(peopled: tuple[ApiServer, str]) -> Any:
