@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.measured import pytest_runtest_setup
 from tests.standstill import pytest_report_teststatus, pytest_runtest_protocol, pytest_terminal_summary
 
-__all__ = ["pytest_report_teststatus", "pytest_runtest_protocol", "pytest_terminal_summary"]
+__all__ = ["pytest_report_teststatus", "pytest_runtest_protocol", "pytest_runtest_setup", "pytest_terminal_summary"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
