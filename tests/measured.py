@@ -14,20 +14,20 @@ COUNTED: Final = ("tests/unit/", "tests/property/")
 
 
 class Measuring:
-    """Whether the run's coverage is at work; pytest-cov begins it."""
+    """Whether the run's coverage is at work; pytest-cov begins it, in a worker of xdist twice, one within the other."""
 
     def __init__(self) -> None:
-        self._resting: Coverage | None = None
+        self._resting: list[Coverage] = []
 
     def turn(self, item: pytest.Item) -> None:
         """Measure or rest from here on, until a test wants the other; without `--cov` there is nothing to do."""
         if counts(item):
-            if self._resting is not None:
-                self._resting.start()
-                self._resting = None
-        elif (measured := Coverage.current()) is not None:
-            measured.stop()
-            self._resting = measured
+            while self._resting:
+                self._resting.pop().start()
+        else:
+            while (measured := Coverage.current()) is not None:  # the outer goes on where the inner stops
+                measured.stop()
+                self._resting.append(measured)
 
 
 def counts(item: pytest.Item) -> bool:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CONFTEST = "from tests.measured import pytest_runtest_setup\n"
 SOURCE = "\n".join(f"def {name}():\n    return '{name}'\n" for name in ("quick", "slow", "whole", "law", "last", "at_the_end", "nobody"))
 TESTS = {
-    "tests/integration/test_first.py": "import source\ndef test_it(): assert source.whole()\n",
+    "tests/integration/test_first.py": "import source\ndef test_it(): assert source.whole()\ndef test_more(): assert source.whole()\n",
     "tests/property/test_law.py": "import source\ndef test_it(): assert source.law()\n",
     "tests/unit/test_it.py": """
 import pytest, source
@@ -45,7 +45,7 @@ def test_what_slow_and_whole_tests_reach_is_not_counted(tmp_path: Path, workers:
     measured = ["-c", "/dev/null", "--import-mode=importlib", "--cov=source", "--cov-report=json:found.json", "tests"]
     env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PATH": os.defpath, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run([*command, *measured], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert "6 passed" in done.stdout, done.stdout + done.stderr
+    assert "7 passed" in done.stdout, done.stdout + done.stderr
     functions = json.loads((tmp_path / "found.json").read_text())["files"]["source.py"]["functions"]
     reached = {name for name, one in functions.items() if name and one["summary"]["covered_lines"]}
     assert reached == {"quick", "law", "last"}
