@@ -9,8 +9,11 @@ of the brake with three times slack, are never asked again.
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from time import sleep  # this thread's own: a test may put another in the module's place
 from typing import Any, Final
@@ -89,8 +92,16 @@ def _set_aside(report: Any, still_s: float) -> None:
 def _anew(item: Any, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
     """Fixtures of wider scope may have failed and would fail again from memory: all are made anew."""
     item.session._setupstate.teardown_exact(None)
+    _clear_away()
     item._initrequest()
     return runtestprotocol(item, nextitem=nextitem, log=False)
+
+
+def _clear_away() -> None:
+    """What a test that was broken off left open is nobody's defect; collected later, it would fail whatever test runs then."""
+    sys.last_value = sys.last_traceback = None
+    with warnings.catch_warnings(action="ignore"):
+        gc.collect()
 
 
 def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:

@@ -117,6 +117,29 @@ def test_two(server):
     assert (tmp_path / "closed").exists()
 
 
+def test_what_a_broken_off_test_left_open_fails_no_other(tmp_path: Path) -> None:
+    code, text = ran(tmp_path, """
+import gc, socket
+
+class Held:
+    def __init__(self):
+        self.itself, self.open = self, socket.socket()
+
+def test_late():
+    held = Held()
+    if not Path("first").exists():
+        Path("first").touch()
+        stand_still()
+        assert not held
+    held.open.close()
+
+def test_after():
+    gc.collect()
+""", "-W", "error")  # fmt: skip
+    assert code == 0, text
+    assert "2 passed, 1 again" in text
+
+
 def test_a_sleep_that_a_test_replaced_is_not_the_watch_s(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(time, "sleep", lambda _: asked.append(threading.current_thread().name))
