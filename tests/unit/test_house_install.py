@@ -68,7 +68,10 @@ def test_the_locks_agree_and_hold_what_is_declared(repository: Path) -> None:
     runtime, dev = (pins(repository, lock) for lock in LOCKS)
     assert {name: dev.get(name) for name in runtime} == runtime
     groups = project["dependency-groups"]
-    wanted = {"runtime": project["project"]["dependencies"] + groups["build"], "dev": groups["test"] + groups["check"] + groups["lock"]}
+    wanted = {
+        "runtime": project["project"]["dependencies"] + groups["build"] + groups["install"],
+        "dev": groups["test"] + groups["check"] + groups["install"],
+    }
     for lock, needs in wanted.items():
         names = [re.split(r"[><=\[]", need)[0].lower() for need in needs]
         assert [name for name in names if name not in pins(repository, lock)] == []
