@@ -33,7 +33,7 @@ if ! usable .venv/bin/python; then
 fi
 
 # The lock alone: every file checked against its hash, nothing compiled here, the build backend included. uv, itself from the lock by pip,
-# needs a third of pip's minutes; where it cannot reach a registry that pip is set up for, pip goes on.
+# spares minutes on a small machine; where it cannot reach a registry that pip is set up for, pip goes on.
 pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
 locked=(--require-hashes --only-binary :all:)
 "${pip[@]}" "${locked[@]}" -r <(awk '/^[a-z0-9]/ { wanted = /^uv==/ } wanted' "$lock")

@@ -99,7 +99,9 @@ def _anew(item: Any, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
 
 def _clear_away() -> None:
     """What a test that was broken off left open is nobody's defect; collected later, it would fail whatever test runs then."""
-    sys.last_value = sys.last_traceback = None
+    # pytest leaves these for a debugger, and with them the test's frames
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        vars(sys).pop(name, None)
     with warnings.catch_warnings(action="ignore"):
         gc.collect()
 
